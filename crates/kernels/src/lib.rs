@@ -1,0 +1,10 @@
+//! SIMD micro-kernels: one folder an op, one file an instruction set. See `README.md` for the naming grammar and how to add one.
+//!
+//! For every op `scalar.rs` is the specification, and every other kernel returns the same bits: floating-point reductions have a canonical
+//! order, multiply-adds are fused exactly where the specification fuses them, and functions are our own polynomials.
+
+pub mod isa;
+pub mod registry;
+
+pub use isa::{Isa, IsaError};
+pub use registry::{Kernel, KernelInfo, Kernels, Op};

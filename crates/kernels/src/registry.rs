@@ -1,0 +1,128 @@
+//! Every kernel as a value.
+//!
+//! An op is a contract ([`Op`]); a kernel is one implementation of it for one instruction set ([`Kernel`]). [`Kernels`] holds one chosen
+//! kernel of each op; callers hold a `&'static Kernels` and call the safe methods that the op modules add to it.
+
+use std::sync::OnceLock;
+
+use crate::isa::{Isa, IsaError};
+
+/// One implementation of an op for one instruction set. `F` is an `unsafe fn` pointer type.
+#[derive(Clone, Copy)]
+pub struct Kernel<F> {
+    /// Its name by the grammar of `crates/kernels/README.md`: `op_dtypes__isa` or `op_dtypes__isa_variant`.
+    pub name: &'static str,
+    /// The instruction set that it needs.
+    pub isa: Isa,
+    /// The implementation. May be called where `isa.is_supported()` and the op's contract holds.
+    pub function: F,
+}
+
+/// The kernels of one op, the scalar specification first, then in rising order of preference.
+pub struct Op<F: 'static> {
+    /// The name of the op: the part of the kernel names before the double underscore.
+    pub name: &'static str,
+    /// All its kernels that are compiled for this architecture.
+    pub kernels: &'static [Kernel<F>],
+}
+
+impl<F: Copy> Op<F> {
+    /// The preferred kernel that a CPU of cluster `isa` runs.
+    ///
+    /// # Panics
+    /// Where the op has no scalar kernel: a mistake in its table.
+    #[must_use]
+    pub fn select(&self, isa: Isa) -> Kernel<F> {
+        *self
+            .kernels
+            .iter()
+            .rfind(|kernel| isa.includes(kernel.isa))
+            .expect("every op has a scalar kernel")
+    }
+
+    /// The kernels that this CPU can run: what tests iterate over.
+    pub fn supported(&self) -> impl Iterator<Item = &'static Kernel<F>> {
+        self.kernels.iter().filter(|kernel| kernel.isa.is_supported())
+    }
+}
+
+/// What a listing says of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelInfo {
+    /// The name of the op.
+    pub op: &'static str,
+    /// The name of the kernel.
+    pub name: &'static str,
+    /// The instruction set that it needs.
+    pub isa: Isa,
+}
+
+/// Declares [`Kernels`]: one line an op, `field: op module :: OP static, function type`.
+macro_rules! kernel_set {
+    ($($(#[$doc:meta])* $field:ident: $($path:ident)::+ as $function:ty;)*) => {
+        /// One kernel of each op, chosen for one instruction set.
+        pub struct Kernels {
+            isa: Isa,
+            $($(#[$doc])* pub(crate) $field: Kernel<$function>,)*
+        }
+
+        impl Kernels {
+            fn new(isa: Isa) -> Self {
+                Self { isa, $($field: $($path)::+.select(isa),)* }
+            }
+
+            /// The chosen kernels, in the order of the ops.
+            #[must_use]
+            pub fn list(&self) -> Vec<KernelInfo> {
+                vec![$(KernelInfo {
+                    op: $($path)::+.name,
+                    name: self.$field.name,
+                    isa: self.$field.isa,
+                },)*]
+            }
+        }
+
+        /// Every kernel that is compiled for this architecture.
+        #[must_use]
+        pub fn all() -> Vec<KernelInfo> {
+            let mut all = Vec::new();
+            $(all.extend($($path)::+.kernels.iter().map(|kernel| KernelInfo {
+                op: $($path)::+.name,
+                name: kernel.name,
+                isa: kernel.isa,
+            }));)*
+            all
+        }
+    };
+}
+
+kernel_set! {}
+
+impl Kernels {
+    /// The kernels of the instruction set in use ([`Isa::active`]).
+    ///
+    /// # Errors
+    /// Where `DYADIC_ISA` names no instruction set of this CPU.
+    pub fn active() -> Result<&'static Self, IsaError> {
+        Self::for_isa(Isa::active()?)
+    }
+
+    /// The kernels of a given instruction set.
+    ///
+    /// # Errors
+    /// Where this CPU does not support it.
+    pub fn for_isa(isa: Isa) -> Result<&'static Self, IsaError> {
+        static SETS: [OnceLock<Kernels>; Isa::ALL.len()] =
+            [const { OnceLock::new() }; Isa::ALL.len()];
+        if !isa.is_supported() {
+            return Err(IsaError::Unsupported(isa));
+        }
+        Ok(SETS[isa as usize].get_or_init(|| Self::new(isa)))
+    }
+
+    /// The instruction set that these kernels were chosen for.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+}

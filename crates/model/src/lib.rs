@@ -1,0 +1,1 @@
+//! Model files, tokenizers, architectures, KV cache, sampling and the generation engine.

@@ -1,0 +1,1 @@
+//! Node-API boundary: converts between JavaScript values and the crates below, and nothing else.

@@ -1,0 +1,1 @@
+//! Packed weights, operations over whole tensors, and the thread pool.

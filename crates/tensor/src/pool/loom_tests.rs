@@ -10,9 +10,10 @@ use loom::thread;
 
 use super::Pool;
 
-fn explore(threads: usize, test: impl Fn(Pool) + Sync + Send + 'static) {
+/// Runs `test` under every interleaving with at most `preemptions` forced switches: the faults of such protocols show with two or three.
+fn explore(threads: usize, preemptions: usize, test: impl Fn(Pool) + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    model.preemption_bound = Some(preemptions);
     model.check(move || test(Pool::new(NonZeroUsize::new(threads).unwrap())));
 }
 
@@ -29,7 +30,7 @@ fn region(pool: &Pool, threads: usize, tasks: usize) {
 
 #[test]
 fn two_regions_in_a_row() {
-    explore(2, |pool| {
+    explore(2, 3, |pool| {
         region(&pool, 2, 2);
         region(&pool, 2, 2);
     });
@@ -37,12 +38,12 @@ fn two_regions_in_a_row() {
 
 #[test]
 fn three_threads() {
-    explore(3, |pool| region(&pool, 3, 3));
+    explore(3, 2, |pool| region(&pool, 3, 3));
 }
 
 #[test]
 fn two_callers() {
-    explore(2, |pool| {
+    explore(2, 3, |pool| {
         let pool = Arc::new(pool);
         let other = {
             let pool = Arc::clone(&pool);
@@ -55,7 +56,7 @@ fn two_callers() {
 
 #[test]
 fn a_panic_in_a_task() {
-    explore(2, |pool| {
+    explore(2, 3, |pool| {
         let inside = AtomicUsize::new(0);
         let result = catch_unwind(AssertUnwindSafe(|| {
             pool.run(2, 2, &|task| {

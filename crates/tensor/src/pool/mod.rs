@@ -326,8 +326,10 @@ impl Shared {
 
     /// Whether this call, and no other thread's, ended the sleep.
     fn get_up(&self, bed: &Bed) -> bool {
-        let ended =
-            bed.occupied.load(Ordering::Relaxed) && bed.occupied.swap(false, Ordering::Relaxed);
+        let ended = bed
+            .occupied
+            .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
         if ended {
             self.asleep.0.fetch_sub(1, Ordering::Relaxed);
         }

@@ -3,7 +3,6 @@
 #[cfg(loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
-    hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
     sync::{Arc, Mutex},
     thread,

@@ -3,7 +3,16 @@
 //! For every op `scalar.rs` is the specification, and every other kernel returns the same bits: floating-point reductions have a canonical
 //! order, multiply-adds are fused exactly where the specification fuses them, and functions are our own polynomials.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a body over lanes must be compiled inside the function that has the features"
+)]
+
+pub mod activation;
+pub mod exp;
 pub mod isa;
+mod lanes;
+pub mod norm;
 pub mod registry;
 
 pub use isa::{Isa, IsaError};

@@ -96,7 +96,13 @@ macro_rules! kernel_set {
     };
 }
 
-kernel_set! {}
+kernel_set! {
+    add: crate::activation::ADD as crate::activation::AddFn;
+    add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
+    exp: crate::exp::EXP as crate::exp::ExpFn;
+    rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
+    silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
+}
 
 impl Kernels {
     /// The kernels of the instruction set in use ([`Isa::active`]).

@@ -1,0 +1,47 @@
+//! Activations over [`Lanes`]. A NaN keeps its bits until the last step.
+
+use super::scalar::SILU_MIN;
+use crate::exp::lanes::exp_parts;
+use crate::lanes::{Binary, Lanes, zip, zip_in_place};
+
+/// [`super::scalar::silu`], but a NaN keeps its bits.
+#[inline(always)]
+fn silu<S: Lanes>(s: S, x: S::F) -> S::F {
+    let (zero, one, min) = (s.splat(0.0), s.splat(1.0), s.splat(SILU_MIN));
+    let x = s.max(min, x);
+    let (p, n) = exp_parts(s, s.max(min, s.neg(s.abs(x))));
+    let denominator = s.add(one, s.scale(p, n));
+    let negative = s.lt(x, zero);
+    let quotient = s.div(s.select(negative, p, one), denominator);
+    s.scale(s.mul(x, quotient), s.select(negative, n, zero))
+}
+
+#[derive(Clone, Copy)]
+struct SiluMul;
+
+impl Binary for SiluMul {
+    #[inline(always)]
+    fn apply<S: Lanes>(self, s: S, gate: S::F, up: S::F) -> S::F {
+        s.canonical(s.mul(silu(s, gate), up))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Add;
+
+impl Binary for Add {
+    #[inline(always)]
+    fn apply<S: Lanes>(self, s: S, x: S::F, y: S::F) -> S::F {
+        s.canonical(s.add(x, y))
+    }
+}
+
+#[inline(always)]
+pub(super) fn silu_mul<S: Lanes>(s: S, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    zip(s, SiluMul, gate, up, out);
+}
+
+#[inline(always)]
+pub(super) fn add<S: Lanes>(s: S, x: &mut [f32], y: &[f32]) {
+    zip_in_place(s, Add, x, y);
+}

@@ -1,0 +1,105 @@
+//! Element-wise activations and sums.
+//!
+//! `silu(x) = x / (1 + e^-x)`, evaluated as `x * (e or 1) / (1 + e)` with `e = e^-|x|`; -0 at -infinity. The gated form of SwiGLU (Shazeer
+//! 2020, arXiv 2002.05202) is `silu(gate) * up`.
+
+mod lanes;
+mod scalar;
+
+use crate::lanes::lane_op;
+use crate::registry::Kernels;
+
+lane_op! {
+    /// `out = silu(gate) * up`.
+    static SILU_MUL: SiluMulFn = "silu_mul_f32",
+    fn(gate: &[f32], up: &[f32], out: &mut [f32]),
+    scalar: scalar::silu_mul,
+    lanes: lanes::silu_mul,
+}
+
+lane_op! {
+    /// `x += y`.
+    static ADD: AddFn = "add_f32",
+    fn(x: &mut [f32], y: &[f32]),
+    scalar: scalar::add,
+    lanes: lanes::add,
+}
+
+impl Kernels {
+    /// `out[i] = silu(gate[i]) * up[i]`, at most 4 ULP from the exact value.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn silu_mul(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+        assert_eq!(gate.len(), up.len(), "silu_mul: up");
+        assert_eq!(gate.len(), out.len(), "silu_mul: out");
+        // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
+        unsafe { (self.silu_mul.function)(gate, up, out) }
+    }
+
+    /// `x[i] += y[i]`.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn add(&self, x: &mut [f32], y: &[f32]) {
+        assert_eq!(x.len(), y.len(), "add: lengths");
+        // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
+        unsafe { (self.add.function)(x, y) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dyadic_testkit::guard::{Flush, Guarded};
+    use dyadic_testkit::{Rng, cases, reference, ulp};
+
+    use super::{ADD, SILU_MUL, scalar};
+
+    #[test]
+    fn silu_is_accurate() {
+        let error = (0..=u32::MAX)
+            .step_by(991)
+            .map(f32::from_bits)
+            .map(|x| ulp::error_f32(scalar::silu(x), reference::silu(f64::from(x))))
+            .fold(0.0, f64::max);
+        assert!(error < 3.0, "{error}");
+    }
+
+    #[test]
+    fn silu_of_the_infinities() {
+        assert_eq!(scalar::silu(f32::NEG_INFINITY).to_bits(), (-0.0f32).to_bits());
+        assert_eq!(scalar::silu(f32::INFINITY), f32::INFINITY);
+    }
+
+    #[test]
+    fn kernels_equal_the_scalar_ones() {
+        let mut rng = Rng::new(2);
+        for len in cases::lengths() {
+            for special in [false, true] {
+                let mut row =
+                    || if special { rng.special_vec(len) } else { rng.normal_vec(len, 30.0) };
+                let (gate, up) = (row(), row());
+                let mut product = vec![0.0; len];
+                scalar::silu_mul(&gate, &up, &mut product);
+                let mut sum = gate.clone();
+                scalar::add(&mut sum, &up);
+                for flush in Flush::BOTH {
+                    let guarded_up = Guarded::new(&up, flush);
+                    for kernel in SILU_MUL.supported() {
+                        let mut out = Guarded::filled(7.0, len, flush);
+                        let gate = Guarded::new(&gate, flush);
+                        // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                        unsafe { (kernel.function)(&gate, &guarded_up, &mut out) };
+                        ulp::assert_same_bits(&out, &product, kernel.name);
+                    }
+                    for kernel in ADD.supported() {
+                        let mut x = Guarded::new(&gate, flush);
+                        // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                        unsafe { (kernel.function)(&mut x, &guarded_up) };
+                        ulp::assert_same_bits(&x, &sum, kernel.name);
+                    }
+                }
+            }
+        }
+    }
+}

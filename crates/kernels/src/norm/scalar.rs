@@ -1,0 +1,49 @@
+//! Normalisation, one element at a time: what the other files must equal.
+
+use crate::lanes::canonical;
+
+/// The sum of the squares in 64 lanes: element i in lane i mod 64, each lane a chain of fused multiply-adds, merged by halves.
+fn sum_of_squares(x: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 64];
+    for (i, &x) in x.iter().enumerate() {
+        lanes[i % 64] = x.mul_add(x, lanes[i % 64]);
+    }
+    halving_sum(lanes)
+}
+
+/// Lane i + lane i + 32, then 16, 8, 4, 2, 1.
+pub(super) fn halving_sum(mut lanes: [f32; 64]) -> f32 {
+    for half in [32, 16, 8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
+
+/// `1 / sqrt(sum / len + eps)`
+#[expect(clippy::cast_precision_loss, reason = "rows are shorter than 2^24")]
+#[inline(always)]
+pub(super) fn rms_scale(sum_of_squares: f32, len: usize, eps: f32) -> f32 {
+    1.0 / (sum_of_squares / len as f32 + eps).sqrt()
+}
+
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    let scale = rms_scale(sum_of_squares(x), x.len(), eps);
+    for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+        *out = canonical(x * scale * w);
+    }
+}
+
+pub(super) fn add_rms_norm(
+    residual: &mut [f32],
+    delta: &[f32],
+    weight: &[f32],
+    eps: f32,
+    out: &mut [f32],
+) {
+    for (residual, &delta) in residual.iter_mut().zip(delta) {
+        *residual = canonical(*residual + delta);
+    }
+    rms_norm(residual, weight, eps, out);
+}

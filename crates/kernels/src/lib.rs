@@ -9,11 +9,13 @@
 )]
 
 pub mod activation;
+pub mod elementary;
 pub mod exp;
 pub mod isa;
 mod lanes;
 pub mod norm;
 pub mod registry;
+pub mod rope;
 
 pub use isa::{Isa, IsaError};
 pub use registry::{Kernel, KernelInfo, Kernels, Op};

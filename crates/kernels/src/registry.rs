@@ -101,6 +101,7 @@ kernel_set! {
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
     exp: crate::exp::EXP as crate::exp::ExpFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
+    rope: crate::rope::ROPE as crate::rope::RopeFn;
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
 }
 

@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod guard;
 pub mod reference;
+pub mod skip;
 pub mod ulp;
 
 pub use cases::Rng;

@@ -13,7 +13,9 @@ pub mod elementary;
 pub mod exp;
 pub mod isa;
 mod lanes;
+pub mod matmul;
 pub mod norm;
+pub mod quantize_activations;
 pub mod registry;
 pub mod rope;
 

@@ -46,6 +46,12 @@ impl<F: Copy> Op<F> {
     }
 }
 
+impl<F> Op<F> {
+    fn list(&self) -> impl Iterator<Item = KernelInfo> {
+        self.kernels.iter().map(|kernel| KernelInfo::of(self, kernel))
+    }
+}
+
 /// What a listing says of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelInfo {
@@ -57,28 +63,44 @@ pub struct KernelInfo {
     pub isa: Isa,
 }
 
-/// Declares [`Kernels`]: one line an op, `field: op module :: OP static, function type`.
+impl KernelInfo {
+    fn of<F>(op: &Op<F>, kernel: &Kernel<F>) -> Self {
+        Self { op: op.name, name: kernel.name, isa: kernel.isa }
+    }
+}
+
+/// Declares [`Kernels`]: one line an op, `field: op module :: OP static, function type`, then one line for each family of ops that share a
+/// function type, `field: op module :: OPS static array, function type`.
 macro_rules! kernel_set {
-    ($($(#[$doc:meta])* $field:ident: $($path:ident)::+ as $function:ty;)*) => {
+    (
+        $($(#[$doc:meta])* $field:ident: $($path:ident)::+ as $function:ty;)*
+        [families]
+        $($(#[$family_doc:meta])* $family:ident: $($family_path:ident)::+ as $family_function:ty;)*
+    ) => {
         /// One kernel of each op, chosen for one instruction set.
         pub struct Kernels {
             isa: Isa,
             $($(#[$doc])* pub(crate) $field: Kernel<$function>,)*
+            $($(#[$family_doc])* pub(crate) $family: Vec<Kernel<$family_function>>,)*
         }
 
         impl Kernels {
             fn new(isa: Isa) -> Self {
-                Self { isa, $($field: $($path)::+.select(isa),)* }
+                Self {
+                    isa,
+                    $($field: $($path)::+.select(isa),)*
+                    $($family: $($family_path)::+.iter().map(|op| op.select(isa)).collect(),)*
+                }
             }
 
             /// The chosen kernels, in the order of the ops.
             #[must_use]
             pub fn list(&self) -> Vec<KernelInfo> {
-                vec![$(KernelInfo {
-                    op: $($path)::+.name,
-                    name: self.$field.name,
-                    isa: self.$field.isa,
-                },)*]
+                let mut list = vec![$(KernelInfo::of(&$($path)::+, &self.$field)),*];
+                $(for (op, kernel) in $($family_path)::+.iter().zip(&self.$family) {
+                    list.push(KernelInfo::of(op, kernel));
+                })*
+                list
             }
         }
 
@@ -86,11 +108,8 @@ macro_rules! kernel_set {
         #[must_use]
         pub fn all() -> Vec<KernelInfo> {
             let mut all = Vec::new();
-            $(all.extend($($path)::+.kernels.iter().map(|kernel| KernelInfo {
-                op: $($path)::+.name,
-                name: kernel.name,
-                isa: kernel.isa,
-            }));)*
+            $(all.extend($($path)::+.list());)*
+            $(all.extend($($family_path)::+.iter().flat_map(Op::list));)*
             all
         }
     };
@@ -100,9 +119,12 @@ kernel_set! {
     add: crate::activation::ADD as crate::activation::AddFn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
     exp: crate::exp::EXP as crate::exp::ExpFn;
+    quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
     rope: crate::rope::ROPE as crate::rope::RopeFn;
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
+    [families]
+    matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
 }
 
 impl Kernels {

@@ -1,0 +1,234 @@
+//! AVX-512 VNNI: a row is a lane of one register.
+
+use std::arch::x86_64::*;
+
+use super::activations::ActivationBlock;
+use super::layout::{Codes, Scales, VECTOR, for_each_part, low_bits};
+use super::{Block, Layout, Product, Step};
+
+/// How far ahead of the codes in use the next ones are fetched, in bytes.
+const PREFETCH: usize = 2048;
+
+/// See [`super`].
+///
+/// # Safety
+/// As [`Product`] says.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
+    for step in product.steps(&[8, 4, 3, 2, 1]) {
+        // SAFETY: a step of a valid product has as many tokens as it says.
+        unsafe {
+            match step.tokens {
+                8 => tokens::<L, 8>(&step),
+                4 => tokens::<L, 4>(&step),
+                3 => tokens::<L, 3>(&step),
+                2 => tokens::<L, 2>(&step),
+                _ => tokens::<L, 1>(&step),
+            }
+        }
+    }
+}
+
+/// The scales of 16 rows in one block, of each half.
+struct BlockScales {
+    scale: [__m512; 2],
+    minimum: [__m512; 2],
+}
+
+/// # Safety
+/// `step` is of a valid product and has `T` tokens.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+unsafe fn tokens<L: Layout, const T: usize>(step: &Step) {
+    let mut acc = [_mm512_setzero_ps(); T];
+    for block in step.blocks::<L>() {
+        if T <= 2 {
+            for line in (0..const { L::SPEC.block_bytes() }).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(block.codes.wrapping_add(PREFETCH + line).cast());
+            }
+        }
+        // SAFETY: the block, its header and the activations of `T` tokens are of a valid product.
+        let (codes, scales, activations) = unsafe {
+            (
+                load_codes::<L>(block.codes),
+                load_scales::<L>(&block),
+                &*block.activations.cast::<[ActivationBlock; T]>(),
+            )
+        };
+        for t in 0..T {
+            acc[t] = accumulate::<L>(acc[t], &codes, &scales, &activations[t]);
+        }
+    }
+    for (t, acc) in acc.into_iter().enumerate() {
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(acc, acc);
+        let acc = _mm512_mask_mov_ps(acc, nan, _mm512_set1_ps(f32::NAN));
+        let rows = 0xFFFF >> (16 - step.rows);
+        // SAFETY: `rows` rows of `T` tokens may be written.
+        unsafe { _mm512_mask_storeu_ps(step.out.wrapping_add(t * step.out_stride), rows, acc) };
+    }
+}
+
+/// Adds one block of one token.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
+fn accumulate<L: Layout>(
+    mut acc: __m512,
+    codes: &[__m512i; 8],
+    scales: &BlockScales,
+    block: &ActivationBlock,
+) -> __m512 {
+    let offset = const { L::SPEC.codes.offset() };
+    let dot = |start: i32, quads: std::ops::Range<usize>| {
+        let mut dot = _mm512_set1_epi32(start);
+        for quad in quads {
+            dot = _mm512_dpbusd_epi32(dot, codes[quad], _mm512_set1_epi32(block.quad(quad)));
+        }
+        _mm512_cvtepi32_ps(dot)
+    };
+    let activation_scale = _mm512_set1_ps(block.scale);
+    if const { L::SPEC.scales.has_halves() } {
+        for half in 0..2 {
+            let start = block.minus_half_sum_times(half, offset);
+            let scale = _mm512_mul_ps(scales.scale[half], activation_scale);
+            acc = _mm512_fmadd_ps(dot(start, 4 * half..4 * half + 4), scale, acc);
+            if const { L::SPEC.scales.has_minimums() } {
+                let sum = _mm512_set1_ps(block.scaled_half_sum(half));
+                acc = _mm512_fmadd_ps(scales.minimum[half], sum, acc);
+            }
+        }
+    } else {
+        let scale = _mm512_mul_ps(scales.scale[0], activation_scale);
+        acc = _mm512_fmadd_ps(dot(block.minus_sum_times(offset), 0..8), scale, acc);
+        if const { L::SPEC.scales.has_minimums() } {
+            let sum = _mm512_set1_ps(block.scaled_sum);
+            acc = _mm512_fmadd_ps(scales.minimum[0], sum, acc);
+        }
+    }
+    acc
+}
+
+/// Shifts the bits of each byte right, or left where `by` is negative; bits that cross into another byte are for the caller to mask.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn shift_right(x: __m512i, by: i32) -> __m512i {
+    match by {
+        1 => _mm512_srli_epi16::<1>(x),
+        2 => _mm512_srli_epi16::<2>(x),
+        3 => _mm512_srli_epi16::<3>(x),
+        4 => _mm512_srli_epi16::<4>(x),
+        5 => _mm512_srli_epi16::<5>(x),
+        6 => _mm512_srli_epi16::<6>(x),
+        7 => _mm512_srli_epi16::<7>(x),
+        -1 => _mm512_slli_epi16::<1>(x),
+        -2 => _mm512_slli_epi16::<2>(x),
+        -3 => _mm512_slli_epi16::<3>(x),
+        -4 => _mm512_slli_epi16::<4>(x),
+        -5 => _mm512_slli_epi16::<5>(x),
+        -6 => _mm512_slli_epi16::<6>(x),
+        _ => x,
+    }
+}
+
+/// The codes of a block as unsigned operands, a register for each quad.
+///
+/// # Safety
+/// `weights` is the beginning of the codes of a block.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn load_codes<L: Layout>(weights: *const u8) -> [__m512i; 8] {
+    let codes = const { L::SPEC.codes };
+    let load = |vector: usize| {
+        // SAFETY: the codes of a block are that many vectors.
+        unsafe { _mm512_loadu_si512(weights.wrapping_add(vector * VECTOR).cast()) }
+    };
+    if let Codes::Signed8 = codes {
+        let sign = _mm512_set1_epi8(i8::MIN);
+        return std::array::from_fn(|quad| _mm512_xor_si512(load(quad), sign));
+    }
+    let mut quads = [_mm512_setzero_si512(); 8];
+    for_each_part(codes.bits(), |part, position, offset| {
+        let position = position + codes.position();
+        let mask = _mm512_set1_epi32((low_bits(part) << position).cast_signed());
+        let fields = (8 / part) as usize;
+        for vector in 0..part as usize {
+            let x = load(offset / VECTOR + vector);
+            for field in 0..fields {
+                let by = (part as usize * field) as i32 - position.cast_signed();
+                let bits = _mm512_and_si512(shift_right(x, by), mask);
+                let quad = &mut quads[vector * fields + field];
+                *quad = _mm512_or_si512(*quad, bits);
+            }
+        }
+    });
+    if let Codes::Table4(table) = codes {
+        let offset = const { L::SPEC.codes.offset() };
+        let table = table.map(|value| (i32::from(value) + offset) as i8);
+        // SAFETY: the table has 16 bytes.
+        let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        let table = _mm512_broadcast_i32x4(table);
+        quads = quads.map(|indices| _mm512_shuffle_epi8(table, indices));
+    }
+    quads
+}
+
+/// # Safety
+/// `block` is of a valid product.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn load_scales<L: Layout>(block: &Block) -> BlockScales {
+    let header = block.header;
+    let scales = block.codes.wrapping_add(const { L::SPEC.code_bytes() });
+    let f16 = |from: *const u8, index: usize| {
+        // SAFETY: the layout has 16 more halves there.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.wrapping_add(32 * index).cast()) })
+    };
+    let bytes = |index: usize| {
+        // SAFETY: the layout has 16 more bytes there.
+        unsafe { _mm_loadu_si128(scales.wrapping_add(16 * index).cast()) }
+    };
+    let unsigned = |index: usize| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes(index)));
+    let signed = |index: usize| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes(index)));
+    let zero = [_mm512_setzero_ps(); 2];
+    let both = |value: __m512| [value; 2];
+    match const { L::SPEC.scales } {
+        Scales::F16 { .. } => BlockScales { scale: both(f16(header, 0)), minimum: zero },
+        Scales::F16Minimum => {
+            BlockScales { scale: both(f16(header, 0)), minimum: both(f16(header, 1)) }
+        }
+        Scales::F16Halves => BlockScales { scale: [f16(scales, 0), f16(scales, 1)], minimum: zero },
+        Scales::PowerOfTwo => {
+            let exponent = _mm512_cvtepu8_epi32(bytes(0));
+            let normal = _mm512_slli_epi32::<23>(_mm512_sub_epi32(exponent, _mm512_set1_epi32(1)));
+            // 2^-128 and 2^-127.
+            let subnormal = _mm512_sllv_epi32(_mm512_set1_epi32(0x0020_0000), exponent);
+            let small = _mm512_cmplt_epu32_mask(exponent, _mm512_set1_epi32(2));
+            let scale = _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, small, subnormal));
+            BlockScales { scale: both(scale), minimum: zero }
+        }
+        Scales::SuperI8 => {
+            let scale = _mm512_mul_ps(f16(header, 0), signed(0));
+            BlockScales { scale: both(scale), minimum: zero }
+        }
+        Scales::SuperI8Halves => {
+            let scale = f16(header, 0);
+            let scale = [_mm512_mul_ps(scale, signed(0)), _mm512_mul_ps(scale, signed(1))];
+            BlockScales { scale, minimum: zero }
+        }
+        Scales::SuperU8Minimum => BlockScales {
+            scale: both(_mm512_mul_ps(f16(header, 0), unsigned(0))),
+            minimum: both(_mm512_mul_ps(f16(header, 1), unsigned(1))),
+        },
+        Scales::SuperU4MinimumHalves => {
+            let (scale, minimum) = (f16(header, 0), f16(header, 1));
+            let pair = [0, 1].map(|half| _mm512_cvtepu8_epi32(bytes(half)));
+            let low = |x| _mm512_cvtepi32_ps(_mm512_and_si512(x, _mm512_set1_epi32(15)));
+            let high = |x| _mm512_cvtepi32_ps(_mm512_srli_epi32::<4>(x));
+            BlockScales {
+                scale: [_mm512_mul_ps(scale, low(pair[0])), _mm512_mul_ps(scale, low(pair[1]))],
+                minimum: [
+                    _mm512_mul_ps(minimum, high(pair[0])),
+                    _mm512_mul_ps(minimum, high(pair[1])),
+                ],
+            }
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! How packed weights lie in memory, as data.
+//!
+//! Every layout interleaves 16 rows ([`TILE_ROWS`]): a row is a lane of a vector, so sums never cross lanes. A tile is one contiguous
+//! stream of superblocks, each the header of its scales followed by blocks of 32 columns ([`BLOCK`]):
+//!
+//! ```text
+//! tile        = superblock, superblock, …            the last one may hold fewer blocks
+//! superblock  = header, block, block, …              blocks_per_header() blocks
+//! header      = f16 d[16] [, f16 m[16]]              or nothing
+//! block       = codes, block scales
+//! codes       = vectors of 64 bytes; byte 4·row + j of each belongs to `row` and column 4·quad + j
+//!   4-bit part: 4 vectors, low nibble quad 2v, high nibble quad 2v + 1
+//!   2-bit part: 2 vectors, field f (bits 2f, 2f + 1) quad 4v + f
+//!   1-bit part: 1 vector, bit f quad f
+//!   8-bit codes: 8 vectors, one a quad
+//! ```
+//!
+//! A width is the sum of its parts, least significant first: 3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1.
+
+use dyadic_formats::float::f16_to_f32;
+
+/// Rows of a tile.
+pub const TILE_ROWS: usize = 16;
+
+/// Columns of a block: those that share an activation scale.
+pub const BLOCK: usize = 32;
+
+/// Bytes of a vector of codes: 4 columns of 16 rows.
+pub(super) const VECTOR: usize = 4 * TILE_ROWS;
+
+/// What the stored codes are and which integers they stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codes {
+    /// Unsigned integers of 1 to 7 bits; the code `u` stands for `u - zero_point`.
+    Unsigned {
+        /// Bits of a code.
+        bits: u32,
+        /// The code of zero.
+        zero_point: u8,
+    },
+    /// Bits; 0 stands for −1 and 1 for 1.
+    Bipolar,
+    /// Signed bytes.
+    Signed8,
+    /// 4-bit indices into a table of signed bytes.
+    Table4(&'static [i8; 16]),
+}
+
+impl Codes {
+    /// Bits of a stored code.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::Unsigned { bits, .. } => bits,
+            Self::Bipolar => 1,
+            Self::Signed8 => 8,
+            Self::Table4(_) => 4,
+        }
+    }
+
+    /// The integer that a stored code stands for.
+    #[must_use]
+    pub const fn value(self, code: u8) -> i32 {
+        match self {
+            Self::Unsigned { zero_point, .. } => code as i32 - zero_point as i32,
+            Self::Bipolar => 2 * code as i32 - 1,
+            Self::Signed8 => code.cast_signed() as i32,
+            Self::Table4(table) => table[(code & 15) as usize] as i32,
+        }
+    }
+
+    /// The stored code of an integer: the inverse of [`Codes::value`]. `None` where no code stands for it.
+    #[must_use]
+    pub fn code(self, value: i8) -> Option<u8> {
+        let codes = 0..=(u8::MAX >> (8 - self.bits()));
+        match self {
+            Self::Signed8 => Some(value.cast_unsigned()),
+            _ => codes.into_iter().find(|&code| self.value(code) == i32::from(value)),
+        }
+    }
+
+    /// What a kernel adds to the integers so that none is negative, as unsigned operands of a dot product: 0 or a power of two.
+    pub(super) const fn offset(self) -> i32 {
+        match self {
+            Self::Unsigned { zero_point, .. } => zero_point as i32,
+            Self::Bipolar => 1,
+            Self::Signed8 => 128,
+            Self::Table4(table) => {
+                let mut index = 0;
+                while index < table.len() {
+                    if table[index] < -16 {
+                        return 128;
+                    }
+                    index += 1;
+                }
+                16
+            }
+        }
+    }
+
+    /// The position of the lowest bit of a stored code in the unsigned operand that a kernel makes of it.
+    pub(super) const fn position(self) -> u32 {
+        matches!(self, Self::Bipolar) as u32
+    }
+
+    /// Bytes of the codes of a block.
+    const fn block_bytes(self) -> usize {
+        self.bits() as usize * BLOCK * TILE_ROWS / 8
+    }
+}
+
+/// How scales and minimums are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scales {
+    /// An f16 scale for each run of `blocks` blocks.
+    F16 {
+        /// Blocks that share a scale.
+        blocks: usize,
+    },
+    /// An f16 scale and an f16 minimum for each block.
+    F16Minimum,
+    /// An f16 scale for each half of a block.
+    F16Halves,
+    /// A power of two for each block: a byte `e` means 2^(e − 128).
+    PowerOfTwo,
+    /// Two levels: an f16 scale for 8 blocks times a signed byte for each block.
+    SuperI8,
+    /// Two levels: an f16 scale for 8 blocks times a signed byte for each half of a block.
+    SuperI8Halves,
+    /// Two levels: an f16 scale and an f16 minimum for 8 blocks times an unsigned byte each for each block.
+    SuperU8Minimum,
+    /// Two levels: an f16 scale and an f16 minimum for 8 blocks times 4 bits each for each half of a block: one byte, the scale in its low nibble.
+    SuperU4MinimumHalves,
+}
+
+impl Scales {
+    /// Blocks of a superblock.
+    #[must_use]
+    pub const fn blocks_per_header(self) -> usize {
+        match self {
+            Self::F16 { blocks } => blocks,
+            Self::F16Minimum | Self::F16Halves | Self::PowerOfTwo => 1,
+            Self::SuperI8
+            | Self::SuperI8Halves
+            | Self::SuperU8Minimum
+            | Self::SuperU4MinimumHalves => 8,
+        }
+    }
+
+    /// Whether the halves of a block, 16 columns each, have scales of their own.
+    #[must_use]
+    pub const fn has_halves(self) -> bool {
+        matches!(self, Self::F16Halves | Self::SuperI8Halves | Self::SuperU4MinimumHalves)
+    }
+
+    /// Whether a minimum is added to each scaled code.
+    #[must_use]
+    pub const fn has_minimums(self) -> bool {
+        matches!(self, Self::F16Minimum | Self::SuperU8Minimum | Self::SuperU4MinimumHalves)
+    }
+
+    const fn header_bytes(self) -> usize {
+        match self {
+            Self::F16 { .. } | Self::SuperI8 | Self::SuperI8Halves => 2 * TILE_ROWS,
+            Self::F16Minimum | Self::SuperU8Minimum | Self::SuperU4MinimumHalves => 4 * TILE_ROWS,
+            Self::F16Halves | Self::PowerOfTwo => 0,
+        }
+    }
+
+    const fn block_bytes(self) -> usize {
+        match self {
+            Self::F16 { .. } | Self::F16Minimum => 0,
+            Self::PowerOfTwo | Self::SuperI8 => TILE_ROWS,
+            Self::SuperI8Halves | Self::SuperU8Minimum | Self::SuperU4MinimumHalves => {
+                2 * TILE_ROWS
+            }
+            Self::F16Halves => 4 * TILE_ROWS,
+        }
+    }
+}
+
+/// A layout of packed integer weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayoutSpec {
+    /// Its name, `codes_scales`.
+    pub name: &'static str,
+    /// The element codes.
+    pub codes: Codes,
+    /// The scales.
+    pub scales: Scales,
+}
+
+/// The scales and minimums of one row in one block: of each half, equal where the halves have none of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowScales {
+    /// What multiplies the integers.
+    pub scale: [f32; 2],
+    /// What is added then; 0 for layouts without minimums.
+    pub minimum: [f32; 2],
+}
+
+impl LayoutSpec {
+    /// Bytes of a header.
+    #[must_use]
+    pub const fn header_bytes(&self) -> usize {
+        self.scales.header_bytes()
+    }
+
+    /// Bytes of the codes of a block.
+    #[must_use]
+    pub const fn code_bytes(&self) -> usize {
+        self.codes.block_bytes()
+    }
+
+    /// Bytes of a block: codes and block scales.
+    #[must_use]
+    pub const fn block_bytes(&self) -> usize {
+        self.codes.block_bytes() + self.scales.block_bytes()
+    }
+
+    /// Bytes of a tile of `blocks` blocks. `None` on overflow.
+    #[must_use]
+    pub fn tile_bytes(&self, blocks: usize) -> Option<usize> {
+        let headers = blocks.div_ceil(self.scales.blocks_per_header());
+        let header_bytes = headers.checked_mul(self.header_bytes())?;
+        blocks.checked_mul(self.block_bytes())?.checked_add(header_bytes)
+    }
+
+    /// Where in a tile the header of the superblock of `block` begins.
+    #[must_use]
+    pub const fn header_offset(&self, block: usize) -> usize {
+        let run = self.scales.blocks_per_header();
+        block / run * (self.header_bytes() + run * self.block_bytes())
+    }
+
+    /// Where in a tile the codes of `block` begin; the block scales follow them.
+    #[must_use]
+    pub const fn block_offset(&self, block: usize) -> usize {
+        self.header_offset(block)
+            + self.header_bytes()
+            + block % self.scales.blocks_per_header() * self.block_bytes()
+    }
+
+    /// The 32 integers of `row` in `block`.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    #[must_use]
+    pub fn values(&self, tile: &[u8], block: usize, row: usize) -> [i32; BLOCK] {
+        let codes = &tile[self.block_offset(block)..][..self.code_bytes()];
+        let quad_codes = load_quads(self.codes.bits(), codes, row);
+        std::array::from_fn(|k| self.codes.value(quad_codes[k / 4].to_le_bytes()[k % 4]))
+    }
+
+    /// The scales of `row` in `block`.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    #[must_use]
+    pub fn row_scales(&self, tile: &[u8], block: usize, row: usize) -> RowScales {
+        assert!(row < TILE_ROWS, "row {row} of a tile of 16");
+        let header = &tile[self.header_offset(block)..][..self.header_bytes()];
+        let scales = &tile[self.block_offset(block) + self.code_bytes()..]
+            [..self.block_bytes() - self.code_bytes()];
+        let f16 = |bytes: &[u8], index: usize| {
+            f16_to_f32(u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]))
+        };
+        let byte = |half: usize| scales[half * TILE_ROWS + row];
+        let signed = |half: usize| f32::from(byte(half).cast_signed());
+        let (scale, minimum) = match self.scales {
+            Scales::F16 { .. } => ([f16(header, row); 2], [0.0; 2]),
+            Scales::F16Minimum => ([f16(header, row); 2], [f16(header, TILE_ROWS + row); 2]),
+            Scales::F16Halves => ([0, 1].map(|half| f16(scales, half * TILE_ROWS + row)), [0.0; 2]),
+            Scales::PowerOfTwo => ([power_of_two(byte(0)); 2], [0.0; 2]),
+            Scales::SuperI8 => ([f16(header, row) * signed(0); 2], [0.0; 2]),
+            Scales::SuperI8Halves => ([0, 1].map(|half| f16(header, row) * signed(half)), [0.0; 2]),
+            Scales::SuperU8Minimum => (
+                [f16(header, row) * f32::from(byte(0)); 2],
+                [f16(header, TILE_ROWS + row) * f32::from(byte(1)); 2],
+            ),
+            Scales::SuperU4MinimumHalves => (
+                [0, 1].map(|half| f16(header, row) * f32::from(byte(half) & 15)),
+                [0, 1].map(|half| f16(header, TILE_ROWS + row) * f32::from(byte(half) >> 4)),
+            ),
+        };
+        RowScales { scale, minimum }
+    }
+
+    /// The weights of `row` in `block` as numbers, rounded as the format's own decoder rounds them.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    #[must_use]
+    pub fn decode_block(&self, tile: &[u8], block: usize, row: usize) -> [f32; BLOCK] {
+        let scales = self.row_scales(tile, block, row);
+        let values = self.values(tile, block, row);
+        std::array::from_fn(|k| {
+            let half = k / (BLOCK / 2);
+            // At most 8 bits: exact.
+            let value = values[k] as f32;
+            let weight = value * scales.scale[half];
+            let weight =
+                if self.scales.has_minimums() { weight + scales.minimum[half] } else { weight };
+            if weight.is_nan() { f32::NAN } else { weight }
+        })
+    }
+
+    /// Stores the codes of `row` in `block`: byte `j` of `quads[q]` is the code of column 4q + j.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    #[inline]
+    pub fn store_codes(&self, tile: &mut [u8], block: usize, row: usize, quads: &[u32; 8]) {
+        let codes = &mut tile[self.block_offset(block)..][..self.code_bytes()];
+        store_quads(self.codes.bits(), codes, row, quads);
+    }
+
+    /// The bytes of the header of the superblock of `block`: f16 d\[16\], then f16 m\[16\] where there are minimums.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the header's end.
+    pub fn header_mut<'a>(&self, tile: &'a mut [u8], block: usize) -> &'a mut [u8] {
+        &mut tile[self.header_offset(block)..][..self.header_bytes()]
+    }
+
+    /// The bytes of the scales of `block`, as [`Scales`] says, half 0 (or the scale) of all rows before half 1 (or the minimum).
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end.
+    pub fn block_scales_mut<'a>(&self, tile: &'a mut [u8], block: usize) -> &'a mut [u8] {
+        &mut tile[self.block_offset(block) + self.code_bytes()..]
+            [..self.block_bytes() - self.code_bytes()]
+    }
+}
+
+/// 2^(exponent − 128), subnormal below an exponent of 2.
+#[must_use]
+pub fn power_of_two(exponent: u8) -> f32 {
+    f32::from_bits(match exponent {
+        0 => 0x0020_0000,
+        1 => 0x0040_0000,
+        _ => u32::from(exponent - 1) << 23,
+    })
+}
+
+/// Calls `part(bits, position, offset)` for each part of a width below 8: its bits, the position of its lowest bit in the code, and where its
+/// vectors begin.
+#[inline(always)]
+pub(super) fn for_each_part(bits: u32, mut part: impl FnMut(u32, u32, usize)) {
+    let (mut position, mut offset) = (0, 0);
+    for part_bits in [4, 2, 1] {
+        if bits & part_bits != 0 {
+            part(part_bits, position, offset);
+            position += part_bits;
+            offset += part_bits as usize * VECTOR;
+        }
+    }
+}
+
+/// A mask of the low `bits` of each byte.
+pub(super) const fn low_bits(bits: u32) -> u32 {
+    0x0101_0101 * (0xFF >> (8 - bits))
+}
+
+#[inline]
+fn load_quads(bits: u32, codes: &[u8], row: usize) -> [u32; 8] {
+    let word = |offset: usize| {
+        let at = offset + 4 * row;
+        u32::from_le_bytes([codes[at], codes[at + 1], codes[at + 2], codes[at + 3]])
+    };
+    if bits == 8 {
+        return std::array::from_fn(|quad| word(quad * VECTOR));
+    }
+    let mut quads = [0; 8];
+    for_each_part(bits, |part, position, offset| {
+        let fields = (8 / part) as usize;
+        for (quad, code) in quads.iter_mut().enumerate() {
+            let field = part * (quad % fields) as u32;
+            *code |= (word(offset + quad / fields * VECTOR) >> field & low_bits(part)) << position;
+        }
+    });
+    quads
+}
+
+#[inline]
+fn store_quads(bits: u32, codes: &mut [u8], row: usize, quads: &[u32; 8]) {
+    let mut put = |offset: usize, word: u32| {
+        codes[offset + 4 * row..][..4].copy_from_slice(&word.to_le_bytes());
+    };
+    if bits == 8 {
+        for (quad, &word) in quads.iter().enumerate() {
+            put(quad * VECTOR, word);
+        }
+        return;
+    }
+    for_each_part(bits, |part, position, offset| {
+        let fields = (8 / part) as usize;
+        for (vector, quads) in quads.chunks_exact(fields).enumerate() {
+            let word = quads.iter().enumerate().fold(0, |word, (field, quad)| {
+                word | (quad >> position & low_bits(part)) << (part * field as u32)
+            });
+            put(offset + vector * VECTOR, word);
+        }
+    });
+}

@@ -1,0 +1,417 @@
+//! Products of packed low-bit weights and 8-bit activations: GEMV for one token, GEMM for many, one contract.
+//!
+//! ```text
+//! y[t][r] = Σ_k  W[r][k] · x[t][k]         W[r][k] = scale · value + minimum,   x[t][k] = activation_scale · code
+//! ```
+//!
+//! computed for each row `r` and token `t` alike as
+//!
+//! ```text
+//! acc = 0
+//! for each block of 32 columns, in order:                                (each half of 16, in order, where halves have their own scales)
+//!     dot = Σ value · code                                               exact, in i32
+//!     acc = fma(dot, scale · activation_scale, acc)
+//!     acc = fma(minimum, activation_scale · Σ code, acc)                 where the layout has minimums
+//! y = acc                                                                any NaN is the canonical one
+//! ```
+//!
+//! So a result depends on neither the instruction set, nor how many tokens are computed together, nor which rows a thread takes.
+//!
+//! A kernel unpacks the codes of a block into registers once ([`layout`] draws how they lie), for up to 8 tokens, and then makes one chain of 4-way
+//! integer dot products a token; scales are converted once a block. What it knows of a layout is its [`LayoutSpec`], a constant that the compiler
+//! folds: a new width is an entry in the table below.
+//!
+//! Range: |value| ≤ 255 before its zero point is subtracted and |code| ≤ 127, so a block's dot product is below 32 · 255 · 127 < 2²⁰, exact in i32 and
+//! f32.
+
+#![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "intrinsics name themselves"))]
+#![expect(clippy::cast_precision_loss, reason = "integers below 2^24 are exact in f32")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "bit positions and table entries of a byte"
+)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "one index walks the registers of accumulators, codes and activations alike"
+)]
+
+pub mod activations;
+pub mod layout;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
+
+#[cfg(test)]
+mod tests;
+
+use std::marker::PhantomData;
+
+use self::activations::{ActivationBlock, PANEL, panel_width};
+use self::layout::{Codes, LayoutSpec, Scales, TILE_ROWS};
+use crate::isa::Isa;
+use crate::registry::{Kernel, Kernels, Op};
+
+/// A layout as a type, so that kernels are compiled for it.
+trait Layout: 'static {
+    const SPEC: LayoutSpec;
+}
+
+/// A kernel. Its contract: the instruction set is supported, and every pointer of [`Product`] is as that says.
+pub(crate) type MatmulFn = unsafe fn(&Product);
+
+/// The values of the 4-bit code book of `IQ4_NL` and `IQ4_XS`.
+const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// The 4-bit float e2m1, doubled.
+const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+const fn unsigned(bits: u32, zero_point: u8) -> Codes {
+    Codes::Unsigned { bits, zero_point }
+}
+
+/// Declares the layouts: `Name = "codes_scales": codes, scales;`.
+macro_rules! layouts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal: $codes:expr, $scales:expr;)*) => {
+        /// A layout of packed integer weights.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum LayoutId { $($(#[$doc])* $name,)* }
+
+        impl LayoutId {
+            /// All layouts.
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
+
+            /// What it is.
+            #[must_use]
+            pub const fn spec(self) -> &'static LayoutSpec {
+                match self { $(Self::$name => &<types::$name as Layout>::SPEC,)* }
+            }
+        }
+
+        mod types {
+            use super::{Codes, Layout, LayoutSpec, Scales, E2M1, IQ4, unsigned};
+            $(
+                pub(super) struct $name;
+                impl Layout for $name {
+                    const SPEC: LayoutSpec =
+                        LayoutSpec { name: $text, codes: $codes, scales: $scales };
+                }
+            )*
+        }
+
+        /// The products of each layout, in the order of [`LayoutId`].
+        pub(crate) static OPS: [Op<MatmulFn>; LayoutId::ALL.len()] = [$(
+            Op {
+                name: concat!("matmul_i8g32_", $text),
+                kernels: &[
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__scalar"),
+                        isa: Isa::Scalar,
+                        function: scalar::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "x86_64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__avx2"),
+                        isa: Isa::Avx2,
+                        function: avx2::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "x86_64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__avxvnni"),
+                        isa: Isa::AvxVnni,
+                        function: avxvnni::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "x86_64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__avx512"),
+                        isa: Isa::Avx512,
+                        function: avx512::matmul::<types::$name>,
+                    },
+                ],
+            },
+        )*];
+    };
+}
+
+layouts! {
+    /// `Q1_0`: signs, a scale for 128.
+    BipolarF16x4 = "b1_f16g128": Codes::Bipolar, Scales::F16 { blocks: 4 };
+    /// `Q2_0`: −1 to 2, a scale for 64.
+    U2F16x2 = "u2z1_f16g64": unsigned(2, 1), Scales::F16 { blocks: 2 };
+    /// `TQ1_0`, `TQ2_0`: ternary, a scale for 256.
+    U2F16x8 = "u2z1_f16g256": unsigned(2, 1), Scales::F16 { blocks: 8 };
+    /// `Q2_K`.
+    U2Super = "u2_super_u4min_g16": unsigned(2, 0), Scales::SuperU4MinimumHalves;
+    /// `Q3_K`.
+    U3Super = "u3z4_super_i8_g16": unsigned(3, 4), Scales::SuperI8Halves;
+    /// `Q4_0`.
+    U4F16 = "u4z8_f16": unsigned(4, 8), Scales::F16 { blocks: 1 };
+    /// `Q4_1`.
+    U4F16Minimum = "u4_f16min": unsigned(4, 0), Scales::F16Minimum;
+    /// `Q4_K`.
+    U4Super = "u4_super_u8min": unsigned(4, 0), Scales::SuperU8Minimum;
+    /// `IQ4_NL`.
+    Iq4F16 = "iq4_f16": Codes::Table4(&IQ4), Scales::F16 { blocks: 1 };
+    /// `IQ4_XS`.
+    Iq4Super = "iq4_super_i8": Codes::Table4(&IQ4), Scales::SuperI8;
+    /// `MXFP4`.
+    E2m1PowerOfTwo = "e2m1_e8m0": Codes::Table4(&E2M1), Scales::PowerOfTwo;
+    /// `NVFP4`.
+    E2m1F16Halves = "e2m1_f16g16": Codes::Table4(&E2M1), Scales::F16Halves;
+    /// `Q5_0`.
+    U5F16 = "u5z16_f16": unsigned(5, 16), Scales::F16 { blocks: 1 };
+    /// `Q5_1`.
+    U5F16Minimum = "u5_f16min": unsigned(5, 0), Scales::F16Minimum;
+    /// `Q5_K`.
+    U5Super = "u5_super_u8min": unsigned(5, 0), Scales::SuperU8Minimum;
+    /// `Q6_K`.
+    U6Super = "u6z32_super_i8_g16": unsigned(6, 32), Scales::SuperI8Halves;
+    /// `Q8_0`.
+    I8F16 = "i8_f16": Codes::Signed8, Scales::F16 { blocks: 1 };
+}
+
+/// The operands of a kernel.
+pub(crate) struct Product {
+    /// `tiles` tiles of `tile_bytes` bytes each, of `blocks` blocks.
+    weights: *const u8,
+    tiles: usize,
+    tile_bytes: usize,
+    blocks: usize,
+    /// `tokens * blocks` blocks in panels.
+    activations: *const ActivationBlock,
+    tokens: usize,
+    /// Row 0 of token 0. Row `r` of token `t` is `out_stride * t + r` elements further, for all `r < rows`.
+    out: *mut f32,
+    out_stride: usize,
+    /// Of the last of the `tiles` tiles, at least one row.
+    rows: usize,
+}
+
+/// The work of a kernel between two looks at the clock: one tile and some tokens of one panel.
+struct Step {
+    weights: *const u8,
+    blocks: usize,
+    /// The block of the first token at block 0; the next token's is behind it, the next block's `panel` further.
+    activations: *const ActivationBlock,
+    panel: usize,
+    tokens: usize,
+    out: *mut f32,
+    out_stride: usize,
+    /// Rows to write, 1 to 16.
+    rows: usize,
+}
+
+impl Product {
+    /// The steps that make up the product, each of a number of tokens that is in `sizes`: falling, ending with 1.
+    ///
+    /// A tile stays in the cache for all its tokens.
+    #[inline(always)]
+    fn steps(&self, sizes: &'static [usize]) -> Steps<'_> {
+        Steps { product: self, sizes, tile: 0, token: 0 }
+    }
+}
+
+struct Steps<'a> {
+    product: &'a Product,
+    sizes: &'static [usize],
+    tile: usize,
+    token: usize,
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Step;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Step> {
+        let Self { product, tile, token, .. } = *self;
+        if tile == product.tiles {
+            return None;
+        }
+        let first = token / PANEL * PANEL;
+        let panel = panel_width(product.tokens, first);
+        let left = first + panel - token;
+        let tokens = *self.sizes.iter().find(|&&size| size <= left)?;
+        self.token += tokens;
+        if self.token == product.tokens {
+            self.token = 0;
+            self.tile += 1;
+        }
+        Some(Step {
+            weights: product.weights.wrapping_add(tile * product.tile_bytes),
+            blocks: product.blocks,
+            activations: product.activations.wrapping_add(first * product.blocks + token - first),
+            panel,
+            tokens,
+            out: product.out.wrapping_add(token * product.out_stride + tile * TILE_ROWS),
+            out_stride: product.out_stride,
+            rows: (product.rows - tile * TILE_ROWS).min(TILE_ROWS),
+        })
+    }
+}
+
+impl Step {
+    /// The blocks in order.
+    #[inline(always)]
+    fn blocks<L: Layout>(&self) -> Blocks<L> {
+        Blocks {
+            header: self.weights,
+            codes: self.weights,
+            activations: self.activations,
+            panel: self.panel,
+            left: self.blocks,
+            left_in_run: 0,
+            layout: PhantomData,
+        }
+    }
+
+    /// Writes the results of token `token` of the step for rows `first` and following.
+    ///
+    /// # Safety
+    /// `token < self.tokens`, and the step is of a valid [`Product`].
+    #[inline(always)]
+    unsafe fn store<const N: usize>(&self, token: usize, first: usize, values: [f32; N]) {
+        let rows = self.rows.saturating_sub(first).min(N);
+        let out = self.out.wrapping_add(token * self.out_stride + first);
+        // SAFETY: rows `first..first + rows` are among the `self.rows` rows of the output of this token.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), out, rows) };
+    }
+}
+
+/// Walks the blocks of a tile and of the panel beside it.
+struct Blocks<L> {
+    header: *const u8,
+    codes: *const u8,
+    activations: *const ActivationBlock,
+    panel: usize,
+    left: usize,
+    left_in_run: usize,
+    layout: PhantomData<L>,
+}
+
+/// Where the parts of one block begin.
+struct Block {
+    header: *const u8,
+    codes: *const u8,
+    /// Of the step's first token; the others follow.
+    activations: *const ActivationBlock,
+}
+
+impl<L: Layout> Iterator for Blocks<L> {
+    type Item = Block;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Block> {
+        let spec = const { &L::SPEC };
+        if self.left == 0 {
+            return None;
+        }
+        if spec.scales.blocks_per_header() == 1 || self.left_in_run == 0 {
+            self.left_in_run = spec.scales.blocks_per_header();
+            self.header = self.codes;
+            self.codes = self.codes.wrapping_add(spec.header_bytes());
+        }
+        let block = Block { header: self.header, codes: self.codes, activations: self.activations };
+        self.left -= 1;
+        self.left_in_run -= 1;
+        self.codes = self.codes.wrapping_add(spec.block_bytes());
+        self.activations = self.activations.wrapping_add(self.panel);
+        Some(block)
+    }
+}
+
+/// Some columns of a row-major matrix of tokens × rows, borrowed for writing: the part of a product that one thread computes.
+pub struct OutputColumns<'a> {
+    out: *mut f32,
+    stride: usize,
+    tokens: usize,
+    columns: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> OutputColumns<'a> {
+    /// All columns of a matrix of `out.len() / columns` tokens.
+    ///
+    /// # Panics
+    /// Where `columns` is 0 or does not divide the length.
+    #[must_use]
+    pub fn new(out: &'a mut [f32], columns: usize) -> Self {
+        assert!(out.len().is_multiple_of(columns), "{} in rows of {columns}", out.len());
+        Self {
+            out: out.as_mut_ptr(),
+            stride: columns,
+            tokens: out.len() / columns,
+            columns,
+            borrow: PhantomData,
+        }
+    }
+
+    /// `columns` columns from `out` on, of `tokens` rows that are `stride` elements apart.
+    ///
+    /// # Safety
+    /// - `out[t * stride + c]` is in one writable allocation for all `t < tokens` and `c < columns`;
+    /// - nothing else reads or writes these elements during `'a`.
+    #[must_use]
+    pub unsafe fn from_raw(out: *mut f32, stride: usize, tokens: usize, columns: usize) -> Self {
+        Self { out, stride, tokens, columns, borrow: PhantomData }
+    }
+
+    /// Applies `change` to each token's part of the columns.
+    pub fn for_each_token(&mut self, mut change: impl FnMut(usize, &mut [f32])) {
+        for token in 0..self.tokens {
+            let start = self.out.wrapping_add(token * self.stride);
+            // SAFETY: by the contract of the constructors these elements are ours alone.
+            change(token, unsafe { std::slice::from_raw_parts_mut(start, self.columns) });
+        }
+    }
+}
+
+impl Kernels {
+    /// The product of some tiles of weights with all tokens of `activations`, into as many columns of `out` as it has.
+    ///
+    /// `weights` are tiles of `blocks` blocks in the layout, `activations` `tokens * blocks` blocks in panels
+    /// ([`panel_index`](activations::panel_index)); `out` has `tokens` tokens.
+    ///
+    /// # Panics
+    /// Where these lengths do not fit, or the tiles are not exactly those that the columns of `out` need.
+    pub fn matmul(
+        &self,
+        layout: LayoutId,
+        weights: &[u8],
+        blocks: usize,
+        activations: &[ActivationBlock],
+        out: &mut OutputColumns<'_>,
+    ) {
+        if out.columns == 0 || out.tokens == 0 {
+            return;
+        }
+        let tiles = out.columns.div_ceil(TILE_ROWS);
+        let tile_bytes = layout.spec().tile_bytes(blocks).expect("the weights are in memory");
+        assert_eq!(Some(weights.len()), tile_bytes.checked_mul(tiles), "bytes of weights");
+        assert_eq!(Some(activations.len()), out.tokens.checked_mul(blocks), "activations");
+        let product = Product {
+            weights: weights.as_ptr(),
+            tiles,
+            tile_bytes,
+            blocks,
+            activations: activations.as_ptr(),
+            tokens: out.tokens,
+            out: out.out,
+            out_stride: out.stride,
+            rows: out.columns,
+        };
+        // SAFETY: the kernel was selected for a supported instruction set; the lengths were just checked; `out` is exclusively borrowed and
+        // covers `tokens` x `columns` elements.
+        unsafe { (self.matmul[layout as usize].function)(&product) };
+    }
+
+    /// The name of the kernel that multiplies weights of this layout.
+    #[must_use]
+    pub fn matmul_name(&self, layout: LayoutId) -> &'static str {
+        self.matmul[layout as usize].name
+    }
+}

@@ -1,0 +1,27 @@
+//! What can go wrong in this crate.
+
+use crate::file_map::FileError;
+use crate::gguf::GgufError;
+
+/// Any error of this crate: one variant for each area, which holds the details.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file could not be opened, mapped or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A GGUF file is damaged, of another kind, or lacks what was asked of it.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+}
+
+impl ModelError {
+    /// The stable code that JavaScript sees: `ERR_` and words in capitals.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.code(),
+            Self::Gguf(error) => error.code(),
+        }
+    }
+}

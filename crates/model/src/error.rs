@@ -2,6 +2,7 @@
 
 use crate::file_map::FileError;
 use crate::gguf::GgufError;
+use crate::sampler::SamplingError;
 
 /// Any error of this crate: one variant for each area, which holds the details.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum ModelError {
     /// A GGUF file is damaged, of another kind, or lacks what was asked of it.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// A token could not be chosen, or an option of that is out of its range.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
 }
 
 impl ModelError {
@@ -22,6 +26,7 @@ impl ModelError {
         match self {
             Self::File(error) => error.code(),
             Self::Gguf(error) => error.code(),
+            Self::Sampling(error) => error.code(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Model files, tokenizers, architectures, KV cache, sampling and the generation engine.
+
 #![deny(unsafe_code)]
 
 mod error;
 pub mod file_kind;
 pub mod file_map;
 pub mod gguf;
+pub mod sampler;
 
 pub use error::ModelError;

@@ -1,0 +1,34 @@
+export { DyadicError, ERROR_CODES, type ErrorCode } from './errors.ts';
+export type { Chat, ChatOptions } from './llm/chat.ts';
+export { type Doctor, doctor, inspectModel, type ModelFile, type TensorInfo } from './llm/files.ts';
+export { LanguageModel } from './llm/language-model.ts';
+export type { TextStream } from './llm/stream.ts';
+export type {
+  Benchmark,
+  BenchmarkOptions,
+  FinishReason,
+  GenerateOptions,
+  Generation,
+  LoadOptions,
+  MaskLogits,
+  Message,
+  ModelInfo,
+  Perplexity,
+  PerplexityOptions,
+  Piece,
+  Prompt,
+  Sample,
+  SamplingOptions,
+  Timings,
+  TokenLogprob,
+  Usage,
+} from './llm/types.ts';
+export { cacheDirectory } from './models/cache.ts';
+export type { OnProgress, Progress } from './models/progress.ts';
+export {
+  type ListedModel,
+  listModels,
+  pullModel,
+  type ResolveOptions,
+  resolveModel,
+} from './models/resolve.ts';

@@ -1,0 +1,112 @@
+/**
+ * What the native library exports, written by hand so that the TypeScript half can be read and checked without building the other.
+ * `__test__/contract.test-d.ts` asserts that the generated declarations fit it.
+ */
+
+export interface NativeError {
+  code: string;
+  message: string;
+}
+
+export interface NativePiece {
+  sample: number;
+  id: number;
+  text: string;
+  logprob?: number;
+  top?: { id: number; logprob: number }[];
+}
+
+/** One entry of {@link NativeHub.drain}. Which of the optional fields are there follows from `kind`. */
+export interface NativeEvent {
+  job: number;
+  kind: 'progress' | 'pieces' | 'mask' | 'done' | 'error';
+  /** progress */
+  stage?: string;
+  fraction?: number;
+  /** pieces: what was generated since the last event, of any sample */
+  pieces?: NativePiece[];
+  /** mask: the engine waits for the logits of this sample, which has generated these ids so far */
+  sample?: number;
+  ids?: number[];
+  /** done: JSON; ends the job */
+  result?: string;
+  /** error: ends the job */
+  error?: NativeError;
+}
+
+export interface NativeHub {
+  drain(): NativeEvent[];
+  /** Keep the event loop alive. */
+  ref(): void;
+  unref(): void;
+  /** The job ends with `ERR_ABORTED`, unless it has ended already; unknown jobs are ignored. */
+  cancel(job: number): void;
+  /** Once, after `done` of a load. */
+  takeModel(job: number): NativeModel;
+  /** Once, after `done` of logits. */
+  takeFloats(job: number, out: Float32Array): void;
+  /** While a `mask` request of this sample is open. */
+  readLogits(job: number, sample: number, out: Float32Array): void;
+  /** Answers the request. */
+  writeLogits(job: number, sample: number, logits: Float32Array): void;
+}
+
+export interface NativeLoadOptions {
+  path: string;
+  threads?: number;
+  contextLength?: number;
+  kvType?: 'f16' | 'f32';
+  isa?: string;
+}
+
+export interface NativeGenerateRequest {
+  prompt: Uint32Array;
+  session?: number;
+  maxTokens?: number;
+  samples?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  typicalP?: number;
+  repetitionPenalty?: number;
+  repetitionWindow?: number;
+  frequencyPenalty?: number;
+  presencePenalty?: number;
+  logitBiasIds?: Uint32Array;
+  logitBiasValues?: Float32Array;
+  seed?: number;
+  stop?: string[];
+  logprobs?: number;
+  schema?: string;
+  maskHook?: boolean;
+  ignoreEos?: boolean;
+}
+
+export interface NativeModel {
+  info(): string;
+  tokenize(text: string, special: boolean): number[];
+  detokenize(ids: Uint32Array, special: boolean): string;
+  renderChat(messagesJson: string, addGenerationPrompt: boolean): string;
+  openSession(): number;
+  closeSession(session: number): void;
+  generate(hub: NativeHub, request: NativeGenerateRequest): number;
+  logits(hub: NativeHub, ids: Uint32Array): number;
+  perplexity(hub: NativeHub, ids: Uint32Array, contextLength: number, chunks: number): number;
+  benchmark(
+    hub: NativeHub,
+    threads: number,
+    promptTokens: number,
+    decodeTokens: number,
+    repetitions: number,
+  ): number;
+  /** Safe at any time: running jobs end with `ERR_DISPOSED`. */
+  dispose(): void;
+}
+
+export interface NativeBinding {
+  Hub: new (wake: () => void) => NativeHub;
+  loadModel(hub: NativeHub, options: NativeLoadOptions): number;
+  inspect(path: string): string;
+  doctor(): string;
+}

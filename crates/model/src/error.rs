@@ -3,6 +3,7 @@
 use crate::file_map::FileError;
 use crate::gguf::GgufError;
 use crate::sampler::SamplingError;
+use crate::tokenizer::TokenizerError;
 
 /// Any error of this crate: one variant for each area, which holds the details.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum ModelError {
     /// A token could not be chosen, or an option of that is out of its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A vocabulary, a text or a token id is not usable.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
 }
 
 impl ModelError {
@@ -27,6 +31,7 @@ impl ModelError {
             Self::File(error) => error.code(),
             Self::Gguf(error) => error.code(),
             Self::Sampling(error) => error.code(),
+            Self::Tokenizer(error) => error.code(),
         }
     }
 }

@@ -7,5 +7,6 @@ pub mod file_kind;
 pub mod file_map;
 pub mod gguf;
 pub mod sampler;
+pub mod tokenizer;
 
 pub use error::ModelError;

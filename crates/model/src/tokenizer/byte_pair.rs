@@ -61,12 +61,8 @@ impl BytePairEncoder {
         is_text: impl Fn(u32) -> bool,
     ) -> Result<Self, TokenizerError> {
         let table = TokenTable::new(parts.tokens, &is_text);
-        let mut symbols = Symbols {
-            parts,
-            table,
-            beyond: Vec::new(),
-            beyond_by_text: HashMap::new(),
-        };
+        let mut symbols =
+            Symbols { parts, table, beyond: Vec::new(), beyond_by_text: HashMap::new() };
         let mut bytes = [0; 256];
         for (byte, symbol) in (0..=255).zip(&mut bytes) {
             *symbol = symbols.named(byte_level::char_of(byte).encode_utf8(&mut [0; 4]).as_bytes());

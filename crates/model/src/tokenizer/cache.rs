@@ -39,6 +39,7 @@ impl<'t> PieceCache<'t> {
         if piece.len() > LONGEST || self.slots.is_empty() {
             return Err(Place(None));
         }
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
         let index = self.hasher.hash_one(piece.as_bytes()) as usize & (self.slots.len() - 1);
         let slot = &self.slots[index];
         if slot.piece == piece {

@@ -96,9 +96,10 @@ mod tests {
 
     #[test]
     fn ends_are_found_by_name_and_by_declaration() {
-        let (ends, types) = ends_of(&["a", "<|im_end|>", "<x>", "<|fim_prefix|>"], &[Some(2), None]);
-        assert_eq!(ends, [1, 2]);
         use TokenType::{Control, Normal};
+        let (ends, types) =
+            ends_of(&["a", "<|im_end|>", "<x>", "<|fim_prefix|>"], &[Some(2), None]);
+        assert_eq!(ends, [1, 2]);
         assert_eq!(types, [Normal, Control, Normal, Control]);
     }
 

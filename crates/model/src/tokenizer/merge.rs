@@ -79,7 +79,11 @@ impl Merger {
     }
 
     /// Merges the symbols that were pushed, which are those of `text`, and returns what is left in order.
-    pub(super) fn merge(&mut self, text: &[u8], pairs: &impl Pairs) -> impl Iterator<Item = Symbol> {
+    pub(super) fn merge(
+        &mut self,
+        text: &[u8],
+        pairs: &impl Pairs,
+    ) -> impl Iterator<Item = Symbol> {
         let mut queue = std::mem::take(&mut self.queue).into_vec();
         queue.extend(
             (1..index_of(self.symbols.len()))

@@ -1,9 +1,9 @@
 //! Vocabularies of GGUF files: the keys `tokenizer.ggml.*`.
 
+use super::Tokenizer;
 use super::error::TokenizerError;
 use super::strings::ByteStrings;
 use super::vocabulary::{TokenType, Vocabulary, VocabularyModel};
-use super::Tokenizer;
 use crate::ModelError;
 use crate::gguf::Metadata;
 

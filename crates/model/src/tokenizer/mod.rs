@@ -102,6 +102,7 @@ impl std::fmt::Display for TokenizerWarning {
 
 /// Turns text into token ids and back. It can be shared by threads.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish that a file states by itself")]
 pub struct Tokenizer {
     /// Raw bytes that each token stands for.
     raw: ByteStrings,
@@ -161,11 +162,14 @@ impl Tokenizer {
 
         let mut types = vocabulary.token_types;
         types.resize(count, TokenType::Normal);
-        let ends =
-            known_tokens::find_ends(vocabulary.tokens.iter(), &mut types, &[eos, eot, eom]);
+        let ends = known_tokens::find_ends(vocabulary.tokens.iter(), &mut types, &[eos, eot, eom]);
         let raw = raw_tokens(vocabulary.model, &vocabulary.tokens, &types);
         let of_type = |wanted: TokenType| {
-            (0..).zip(raw.iter()).zip(&types).filter(move |&(_, &kind)| kind == wanted).map(|(token, _)| token)
+            (0..)
+                .zip(raw.iter())
+                .zip(&types)
+                .filter(move |&(_, &kind)| kind == wanted)
+                .map(|(token, _)| token)
         };
         let special = SpecialTokens::new(
             of_type(TokenType::UserDefined),
@@ -195,7 +199,7 @@ impl Tokenizer {
             VocabularyModel::SentencePiece => {
                 let bytes = byte_tokens(&raw, &types);
                 let encoder =
-                    SentencePieceEncoder::new(&raw, &vocabulary.scores, bytes, unknown, is_text);
+                    SentencePieceEncoder::new(&raw, &vocabulary.scores, &bytes, unknown, is_text);
                 (Encoder::SentencePiece(Box::new(encoder)), true)
             }
         };
@@ -240,8 +244,7 @@ impl Tokenizer {
                     strip = self.strips_after(id);
                 }
                 Fragment::Text(text) => {
-                    let text =
-                        if strip { text.trim_ascii_start() } else { text };
+                    let text = if strip { text.trim_ascii_start() } else { text };
                     if !text.is_empty() {
                         self.encode_ordinary(text, after_special, &mut merger, &mut ids)?;
                         after_special = false;

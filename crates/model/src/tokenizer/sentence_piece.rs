@@ -35,7 +35,7 @@ impl SentencePieceEncoder {
     pub(super) fn new(
         raw: &ByteStrings,
         scores: &[f32],
-        bytes: [Option<u32>; 256],
+        bytes: &[Option<u32>; 256],
         unknown: Option<u32>,
         is_text: impl Fn(u32) -> bool,
     ) -> Self {
@@ -48,7 +48,7 @@ impl SentencePieceEncoder {
             longest: u32::try_from(longest).unwrap_or(u32::MAX),
             table: TokenTable::new(raw, &is_text),
             ranks: scores.iter().map(|&score| rank_of(score)).collect(),
-            bytes,
+            bytes: *bytes,
             unknown,
         }
     }
@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn ranks_order_scores_from_the_highest() {
-        let scores = [f32::INFINITY, 1e9, 1.0, 1e-40, 0.0, -1e-40, -1.0, -31999.0, f32::NEG_INFINITY];
+        let scores =
+            [f32::INFINITY, 1e9, 1.0, 1e-40, 0.0, -1e-40, -1.0, -31999.0, f32::NEG_INFINITY];
         assert!(scores.is_sorted_by(|a, b| rank_of(*a) < rank_of(*b)));
         assert_eq!(rank_of(-0.0), rank_of(0.0));
     }

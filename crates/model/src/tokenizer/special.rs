@@ -31,8 +31,7 @@ struct Search {
 
 impl Search {
     fn new<'a>(tokens: impl Iterator<Item = (u32, &'a [u8])>) -> Result<Self, TokenizerError> {
-        let (ids, texts): (Vec<_>, Vec<_>) =
-            tokens.filter(|(_, text)| !text.is_empty()).unzip();
+        let (ids, texts): (Vec<_>, Vec<_>) = tokens.filter(|(_, text)| !text.is_empty()).unzip();
         if ids.is_empty() {
             return Ok(Self::default());
         }

@@ -50,7 +50,9 @@ impl StreamDecoder {
         if bytes.is_empty() {
             return;
         }
-        if std::mem::take(&mut self.at_start) && tokenizer.adds_space_prefix() && !tokenizer.is_special(id)
+        if std::mem::take(&mut self.at_start)
+            && tokenizer.adds_space_prefix()
+            && !tokenizer.is_special(id)
         {
             bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
         }

@@ -52,6 +52,7 @@ impl ByteStrings {
     }
 
     /// The strings in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
         let mut start = 0;
         self.ends.iter().map(move |&end| {

@@ -147,11 +147,8 @@ const MINICPM_5: &[Pattern] = &[
 /// `+` for `*` and `*` for `+`, then `\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`.
 ///
 /// This is the expression of the models' own tokenizer files; llama.cpp approximates the cases by those of ASCII.
-const GPT_4O: &[Pattern] = &[Pattern::Words(Words {
-    cased: true,
-    after_punctuation: b"\r\n/",
-    ..Words::LLAMA_3
-})];
+const GPT_4O: &[Pattern] =
+    &[Pattern::Words(Words { cased: true, after_punctuation: b"\r\n/", ..Words::LLAMA_3 })];
 
 /// GPT-4o's without contractions, and `\p{N}` for `\p{N}{1,3}`.
 const TEKKEN: &[Pattern] = &[Pattern::Words(Words {

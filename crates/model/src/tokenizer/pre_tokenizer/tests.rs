@@ -5,14 +5,12 @@ use proptest::prelude::*;
 
 use super::PreTokenizer;
 
-const GPT_2: &str =
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const NUMBER: &str = r"\p{N}";
 const NUMBERS: &str = r"\p{N}+";
 const THREE_NUMBERS: &str = r"\p{N}{1,3}";
 const DIGITS: &str = "[0-9][0-9][0-9]";
-const CONTRACTIONS: &str =
-    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
+const CONTRACTIONS: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
 const REST: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The regular expressions of a pre-tokenizer, as the models' own tokenizer files (or llama.cpp, where they have none) state them.
@@ -131,7 +129,8 @@ fn character() -> impl Strategy<Value = char> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(character(), 0..24).prop_map(|characters| characters.into_iter().collect())
+    prop::collection::vec(character(), 0..24)
+        .prop_map(|characters| characters.into_iter().collect())
 }
 
 proptest! {

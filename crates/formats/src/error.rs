@@ -2,7 +2,7 @@
 
 use crate::GgufType;
 
-/// Why bytes could not be read or written in a format.
+/// Why bytes or values could not be read or written in a format.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -15,35 +15,58 @@ pub enum FormatError {
         elements: usize,
     },
     /// The bytes do not hold exactly the elements.
-    #[error("{elements} elements of {block_type} take {expected} bytes, not {actual}")]
+    #[error("{elements} elements of {format} take {expected} bytes, not {actual}")]
     ByteLength {
-        /// The block format.
-        block_type: GgufType,
-        /// How many elements were asked for.
+        /// The format.
+        format: String,
+        /// How many elements there are.
         elements: usize,
         /// How many bytes they take.
         expected: usize,
         /// How many bytes there are.
         actual: usize,
     },
-    /// The type has no integer codes or no encoder.
-    #[error("{block_type} cannot be {operation}")]
-    UnsupportedType {
-        /// The block format.
-        block_type: GgufType,
+    /// Two things that belong together have different lengths.
+    #[error("{what}: expected {expected}, got {actual}")]
+    Length {
+        /// What has the wrong length.
+        what: &'static str,
+        /// The length that it should have.
+        expected: usize,
+        /// Its length.
+        actual: usize,
+    },
+    /// The format has no such operation.
+    #[error("{format} cannot be {operation}")]
+    Unsupported {
+        /// The format.
+        format: String,
         /// What was asked for, as a participle: `unpacked`, `encoded`.
         operation: &'static str,
     },
-    /// A value to be encoded is infinite or not a number, and the format has no code for it.
-    #[error("element {index} is {value}, which {block_type} cannot hold")]
-    NotFinite {
+    /// A value to be encoded is beyond what the scale of a block can hold; infinite values are.
+    #[error("element {index} is {value}; {block_type} holds magnitudes up to {limit}")]
+    OutOfRange {
         /// The block format.
         block_type: GgufType,
-        /// Its index.
+        /// The index of the element.
         index: usize,
         /// The value.
         value: f32,
+        /// The largest magnitude that can be encoded.
+        limit: f32,
     },
+    /// A value to be encoded is not a number, the format has no code for it, and the options reject it.
+    #[error("element {index} is NaN, which {format} cannot hold; choose a NaN policy")]
+    Nan {
+        /// The format.
+        format: String,
+        /// The index of the element.
+        index: u64,
+    },
+    /// A format string could not be read.
+    #[error(transparent)]
+    Parse(#[from] crate::parse::ParseError),
 }
 
 impl FormatError {
@@ -51,9 +74,13 @@ impl FormatError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::PartialBlock { .. } | Self::ByteLength { .. } => "ERR_SHAPE",
-            Self::UnsupportedType { .. } => "ERR_UNSUPPORTED_FORMAT",
-            Self::NotFinite { .. } => "ERR_NOT_FINITE",
+            Self::PartialBlock { .. } | Self::ByteLength { .. } | Self::Length { .. } => {
+                "ERR_SHAPE"
+            }
+            Self::Unsupported { .. } => "ERR_FORMAT_UNSUPPORTED",
+            Self::OutOfRange { .. } => "ERR_OUT_OF_RANGE",
+            Self::Nan { .. } => "ERR_NAN",
+            Self::Parse(_) => "ERR_FORMAT_SYNTAX",
         }
     }
 }

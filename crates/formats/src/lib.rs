@@ -1,11 +1,30 @@
 //! What each bit pattern means: low-bit number formats, their encoding, decoding, rounding and packing.
 //!
-//! Everything here is the plain definition, without SIMD and without `unsafe`; the kernels of `dyadic-kernels` equal it bit for bit.
+//! A format is a value. [`Element`] says what one code means, and the same generic code encodes and decodes all of them. Everything here is
+//! the plain definition, without SIMD and without `unsafe`; the kernels of `dyadic-kernels` equal it bit for bit.
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod codebook;
+pub mod complex;
+mod element;
+mod encode;
 mod error;
 pub mod float;
+mod format;
+pub mod int;
+mod names;
+pub mod pack;
+pub mod parse;
+mod posit;
+pub mod random;
+mod rounding;
 
 pub use block::{GgufType, UnpackedBlock};
+pub use element::Element;
+pub use encode::{EncodeOptions, Encoder};
 pub use error::FormatError;
+pub use format::{Format, Granularity, Scale, ScaleRule, Storage, SuperScale, Zero};
+pub use parse::{all, names};
+pub use posit::Posit;
+pub use rounding::{NanPolicy, Overflow, Remainder, Rounding, StochasticBits};

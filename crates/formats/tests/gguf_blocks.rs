@@ -161,20 +161,22 @@ fn wrong_lengths_and_types_are_refused() {
     assert_eq!(error.code(), "ERR_SHAPE");
     assert_eq!(
         GgufType::F16.unpack(&[0; 2], &mut UnpackedBlock::default()),
-        Err(FormatError::UnsupportedType { block_type: GgufType::F16, operation: "unpacked" })
+        Err(FormatError::Unsupported { format: "F16".to_owned(), operation: "unpacked" })
     );
     let error = GgufType::Q6_K.encode(&[0.0; 256], &mut [0; 210]).unwrap_err();
     assert_eq!(
         (error.code(), error.to_string().as_str()),
-        ("ERR_UNSUPPORTED_FORMAT", "Q6_K cannot be encoded")
+        ("ERR_FORMAT_UNSUPPORTED", "Q6_K cannot be encoded")
     );
     let mut values = [1.0; 32];
-    values[7] = f32::INFINITY;
+    values[7] = 9e6;
     let error = GgufType::Q8_0.encode(&values, &mut [0; 34]).unwrap_err();
-    assert_eq!(
-        (error.code(), error.to_string().as_str()),
-        ("ERR_NOT_FINITE", "element 7 is inf, which Q8_0 cannot hold")
-    );
+    assert_eq!(error.to_string(), "element 7 is 9000000; Q8_0 holds magnitudes up to 8319008");
+    assert_eq!(error.code(), "ERR_OUT_OF_RANGE");
+    for value in [f32::INFINITY, f32::NAN] {
+        values[7] = value;
+        assert!(GgufType::MXFP4.encode(&values, &mut [0; 17]).is_err());
+    }
     assert_eq!(GgufType::Q8_0.byte_len(usize::MAX - 31), None);
 }
 

@@ -260,7 +260,8 @@ impl GgufType {
         if bytes == expected {
             Ok(())
         } else {
-            Err(FormatError::ByteLength { block_type: self, elements, expected, actual: bytes })
+            let format = self.name().to_owned();
+            Err(FormatError::ByteLength { format, elements, expected, actual: bytes })
         }
     }
 
@@ -304,7 +305,7 @@ impl GgufType {
     /// Where `block` is not [`GgufType::block_bytes`] long or the type is not quantized.
     pub fn unpack(self, block: &[u8], unpacked: &mut UnpackedBlock) -> Result<(), FormatError> {
         if !self.is_quantized() {
-            return Err(FormatError::UnsupportedType { block_type: self, operation: "unpacked" });
+            return Err(self.unsupported("unpacked"));
         }
         self.check(self.block_len(), block.len())?;
         self.unpack_checked(block, unpacked);
@@ -354,10 +355,25 @@ impl GgufType {
         )
     }
 
+    /// The largest magnitude that [`GgufType::encode`] takes: that of the largest code at the largest f16 scale. Beyond it ggml writes an infinite
+    /// scale, and reads NaN back.
+    const fn largest_encodable(self) -> f32 {
+        match self {
+            Self::Q4_0 => 8.0 * 65504.0,
+            Self::Q8_0 => 127.0 * 65504.0,
+            Self::TQ1_0 | Self::TQ2_0 | Self::Q1_0 | Self::Q2_0 => 65504.0,
+            _ => f32::MAX,
+        }
+    }
+
+    fn unsupported(self, operation: &'static str) -> FormatError {
+        FormatError::Unsupported { format: self.name().to_owned(), operation }
+    }
+
     /// Encodes whole blocks as ggml's reference quantizers do.
     ///
     /// # Errors
-    /// Where the lengths do not fit, the type has no encoder ([`GgufType::can_encode`]), or a value for a quantized type is not finite.
+    /// Where the lengths do not fit, the type has no encoder ([`GgufType::can_encode`]), or a value for a quantized type is NaN or too large for its scale.
     pub fn encode(self, values: &[f32], bytes: &mut [u8]) -> Result<(), FormatError> {
         self.check(values.len(), bytes.len())?;
         let encode_block: fn(&[f32], &mut [u8]) = match self {
@@ -372,16 +388,16 @@ impl GgufType {
             Self::Q1_0 => low_bit::encode_q1_0,
             Self::Q2_0 => low_bit::encode_q2_0,
             _ => {
-                return Err(FormatError::UnsupportedType {
-                    block_type: self,
-                    operation: "encoded",
-                });
+                return Err(self.unsupported("encoded"));
             }
         };
+        let limit = self.largest_encodable();
         if self.is_quantized()
-            && let Some(index) = values.iter().position(|value| !value.is_finite())
+            && let Some(index) =
+                values.iter().position(|value| value.is_nan() || value.abs() > limit)
         {
-            return Err(FormatError::NotFinite { block_type: self, index, value: values[index] });
+            let value = values[index];
+            return Err(FormatError::OutOfRange { block_type: self, index, value, limit });
         }
         let blocks = values.chunks_exact(self.block_len());
         for (values, block) in blocks.zip(bytes.chunks_exact_mut(self.block_bytes())) {

@@ -1,7 +1,10 @@
 //! Floating-point formats.
 
+mod descriptor;
 mod half;
 
+pub(crate) use descriptor::power_of_two;
+pub use descriptor::{Float, NonFinite, Subnormals};
 pub use half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 
 /// The one NaN that arithmetic of this project returns: the default NaN of Arm. The default NaN of x86 is negative.

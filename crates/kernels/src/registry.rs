@@ -125,6 +125,7 @@ kernel_set! {
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
     [families]
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
+    matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;
 }
 
 impl Kernels {

@@ -18,7 +18,7 @@ const PREFETCH: usize = 2048;
 /// # Safety
 /// As [`Product`] says.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
+pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
     for step in product.steps(&[4, 2, 1]) {
         // SAFETY: a step of a valid product has as many tokens as it says.
         unsafe {
@@ -34,7 +34,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
 /// # Safety
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tokens<L: Layout, const T: usize>(step: &Step) {
+unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
     // One token leaves registers for all 16 rows, so that the weights are read in one go.
     let passes: &[&[usize]] = if T == 1 { &[&[0, 1]] } else { &[&[0], &[1]] };
     for &halves in passes {
@@ -154,7 +154,7 @@ pub(super) fn prefetch<L: Layout>(block: &Block) {
 /// `token < step.tokens`, and the step is of a valid product.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn store(step: &Step, token: usize, half: usize, acc: __m256) {
+pub(super) unsafe fn store<A>(step: &Step<A>, token: usize, half: usize, acc: __m256) {
     let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(acc, acc);
     let acc = _mm256_blendv_ps(acc, _mm256_set1_ps(f32::NAN), nan);
     let mut values = [0.0f32; 8];

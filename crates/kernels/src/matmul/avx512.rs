@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Scales, VECTOR, for_each_part, low_bits};
+use super::layout::{Codes, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
 use super::{Block, Layout, Product, Step};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
@@ -14,7 +14,7 @@ const PREFETCH: usize = 2048;
 /// # Safety
 /// As [`Product`] says.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
+pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
     for step in product.steps(&[8, 4, 3, 2, 1]) {
         // SAFETY: a step of a valid product has as many tokens as it says.
         unsafe {
@@ -38,7 +38,7 @@ struct BlockScales {
 /// # Safety
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
-unsafe fn tokens<L: Layout, const T: usize>(step: &Step) {
+unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
     let mut acc = [_mm512_setzero_ps(); T];
     for block in step.blocks::<L>() {
         if T <= 2 {
@@ -59,12 +59,23 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step) {
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {
-        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(acc, acc);
-        let acc = _mm512_mask_mov_ps(acc, nan, _mm512_set1_ps(f32::NAN));
-        let rows = 0xFFFF >> (16 - step.rows);
-        // SAFETY: `rows` rows of `T` tokens may be written.
-        unsafe { _mm512_mask_storeu_ps(step.out.wrapping_add(t * step.out_stride), rows, acc) };
+        // SAFETY: token `t` is one of the step's.
+        unsafe { store(step, t, acc) };
     }
+}
+
+/// Writes 16 rows of one token, or as many as the step has.
+///
+/// # Safety
+/// `token < step.tokens`, and the step is of a valid product.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn store<A>(step: &Step<A>, token: usize, acc: __m512) {
+    let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(acc, acc);
+    let acc = _mm512_mask_mov_ps(acc, nan, _mm512_set1_ps(f32::NAN));
+    let rows = 0xFFFF >> (TILE_ROWS - step.rows);
+    // SAFETY: `rows` rows of the token may be written.
+    unsafe { _mm512_mask_storeu_ps(step.out.wrapping_add(token * step.out_stride), rows, acc) };
 }
 
 /// Adds one block of one token.

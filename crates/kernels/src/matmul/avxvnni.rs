@@ -11,7 +11,7 @@ use super::{Layout, Product, Step};
 /// # Safety
 /// As [`Product`] says.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
+pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
     for step in product.steps(&[4, 2, 1]) {
         // SAFETY: a step of a valid product has as many tokens as it says.
         unsafe {
@@ -27,7 +27,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
 /// # Safety
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-unsafe fn tokens<L: Layout, const T: usize>(step: &Step) {
+unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
     // One token leaves registers for all 16 rows, so that the weights are read in one go.
     let passes: &[&[usize]] = if T == 1 { &[&[0, 1]] } else { &[&[0], &[1]] };
     for &halves in passes {

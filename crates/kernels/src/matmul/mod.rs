@@ -37,6 +37,7 @@
 )]
 
 pub mod activations;
+pub mod float;
 pub mod layout;
 mod scalar;
 
@@ -63,7 +64,7 @@ trait Layout: 'static {
 }
 
 /// A kernel. Its contract: the instruction set is supported, and every pointer of [`Product`] is as that says.
-pub(crate) type MatmulFn = unsafe fn(&Product);
+pub(crate) type MatmulFn = unsafe fn(&Product<ActivationBlock>);
 
 /// The values of the 4-bit code book of `IQ4_NL` and `IQ4_XS`.
 const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
@@ -175,15 +176,15 @@ layouts! {
     I8F16 = "i8_f16": Codes::Signed8, Scales::F16 { blocks: 1 };
 }
 
-/// The operands of a kernel.
-pub(crate) struct Product {
+/// The operands of a kernel. `A` is what a panel holds of a token at one block: its quantized activations, or in [`float`] one number.
+pub(crate) struct Product<A> {
     /// `tiles` tiles of `tile_bytes` bytes each, of `blocks` blocks.
     weights: *const u8,
     tiles: usize,
     tile_bytes: usize,
     blocks: usize,
     /// `tokens * blocks` blocks in panels.
-    activations: *const ActivationBlock,
+    activations: *const A,
     tokens: usize,
     /// Row 0 of token 0. Row `r` of token `t` is `out_stride * t + r` elements further, for all `r < rows`.
     out: *mut f32,
@@ -193,11 +194,11 @@ pub(crate) struct Product {
 }
 
 /// The work of a kernel between two looks at the clock: one tile and some tokens of one panel.
-struct Step {
+struct Step<A> {
     weights: *const u8,
     blocks: usize,
     /// The block of the first token at block 0; the next token's is behind it, the next block's `panel` further.
-    activations: *const ActivationBlock,
+    activations: *const A,
     panel: usize,
     tokens: usize,
     out: *mut f32,
@@ -206,28 +207,55 @@ struct Step {
     rows: usize,
 }
 
-impl Product {
+impl<A> Product<A> {
+    /// The product of whole tiles with all tokens. It borrows its operands in fact, though not by its type.
+    ///
+    /// # Panics
+    /// Where the lengths do not fit.
+    fn new(
+        weights: &[u8],
+        tile_bytes: usize,
+        blocks: usize,
+        activations: &[A],
+        out: &mut OutputColumns<'_>,
+    ) -> Self {
+        let tiles = out.columns.div_ceil(TILE_ROWS);
+        assert_eq!(Some(weights.len()), tile_bytes.checked_mul(tiles), "bytes of weights");
+        assert_eq!(Some(activations.len()), out.tokens.checked_mul(blocks), "activations");
+        Self {
+            weights: weights.as_ptr(),
+            tiles,
+            tile_bytes,
+            blocks,
+            activations: activations.as_ptr(),
+            tokens: out.tokens,
+            out: out.out,
+            out_stride: out.stride,
+            rows: out.columns,
+        }
+    }
+
     /// The steps that make up the product, each of a number of tokens that is in `sizes`: falling, ending with 1.
     ///
     /// A tile stays in the cache for all its tokens.
     #[inline(always)]
-    fn steps(&self, sizes: &'static [usize]) -> Steps<'_> {
+    fn steps(&self, sizes: &'static [usize]) -> Steps<'_, A> {
         Steps { product: self, sizes, tile: 0, token: 0 }
     }
 }
 
-struct Steps<'a> {
-    product: &'a Product,
+struct Steps<'a, A> {
+    product: &'a Product<A>,
     sizes: &'static [usize],
     tile: usize,
     token: usize,
 }
 
-impl Iterator for Steps<'_> {
-    type Item = Step;
+impl<A> Iterator for Steps<'_, A> {
+    type Item = Step<A>;
 
     #[inline(always)]
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<Step<A>> {
         let Self { product, tile, token, .. } = *self;
         if tile == product.tiles {
             return None;
@@ -254,7 +282,7 @@ impl Iterator for Steps<'_> {
     }
 }
 
-impl Step {
+impl Step<ActivationBlock> {
     /// The blocks in order.
     #[inline(always)]
     fn blocks<L: Layout>(&self) -> Blocks<L> {
@@ -268,7 +296,9 @@ impl Step {
             layout: PhantomData,
         }
     }
+}
 
+impl<A> Step<A> {
     /// Writes the results of token `token` of the step for rows `first` and following.
     ///
     /// # Safety
@@ -389,23 +419,9 @@ impl Kernels {
         if out.columns == 0 || out.tokens == 0 {
             return;
         }
-        let tiles = out.columns.div_ceil(TILE_ROWS);
         let tile_bytes = layout.spec().tile_bytes(blocks).expect("the weights are in memory");
-        assert_eq!(Some(weights.len()), tile_bytes.checked_mul(tiles), "bytes of weights");
-        assert_eq!(Some(activations.len()), out.tokens.checked_mul(blocks), "activations");
-        let product = Product {
-            weights: weights.as_ptr(),
-            tiles,
-            tile_bytes,
-            blocks,
-            activations: activations.as_ptr(),
-            tokens: out.tokens,
-            out: out.out,
-            out_stride: out.stride,
-            rows: out.columns,
-        };
-        // SAFETY: the kernel was selected for a supported instruction set; the lengths were just checked; `out` is exclusively borrowed and
-        // covers `tokens` x `columns` elements.
+        let product = Product::new(weights, tile_bytes, blocks, activations, out);
+        // SAFETY: the kernel was selected for a supported instruction set.
         unsafe { (self.matmul[layout as usize].function)(&product) };
     }
 

@@ -1,5 +1,6 @@
 //! The specification: every other kernel returns these bits.
 
+use super::activations::ActivationBlock;
 use super::layout::{BLOCK, TILE_ROWS};
 use super::{Layout, Product};
 
@@ -9,7 +10,7 @@ const HALF: usize = BLOCK / 2;
 ///
 /// # Safety
 /// As [`Product`] says.
-pub(super) unsafe fn matmul<L: Layout>(product: &Product) {
+pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
     let spec = const { &L::SPEC };
     for step in product.steps(&[1]) {
         // SAFETY: a tile has `tile_bytes` bytes.

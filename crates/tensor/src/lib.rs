@@ -1,6 +1,15 @@
 //! Packed weights, operations over whole tensors, and the thread pool.
 
+mod activations;
+mod buffer;
 mod error;
+mod linear;
+mod packed;
 pub mod pool;
+mod shape;
 
+pub use activations::{ActivationKind, Activations};
 pub use error::TensorError;
+pub use linear::{Projection, linear};
+pub use packed::PackedWeights;
+pub use shape::Shape;

@@ -1,0 +1,176 @@
+//! Products of packed weights and activations, over a whole batch and several matrices at once.
+
+use dyadic_formats::float::canonical;
+use dyadic_kernels::matmul::OutputColumns;
+use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL};
+use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
+
+use crate::TensorError;
+use crate::activations::Activations;
+use crate::packed::{Layout, PackedWeights};
+use crate::pool::Pool;
+
+/// The least bytes of weights that a task of a single token reads: one microsecond or so, ten times what claiming it costs.
+const MIN_TASK_BYTES: usize = 1 << 14;
+
+/// Tasks for each thread, so that a thread that is held up leaves little undone.
+const TASKS_PER_THREAD: usize = 8;
+
+/// Bytes of activations that a task goes through before it returns to its first tile: half of the second-level cache of a Zen core.
+const ACTIVATION_BYTES: usize = 1 << 19;
+
+/// One matrix of a product: `out = weights · x + bias`.
+pub struct Projection<'a> {
+    /// The matrix, rows × columns of the activations.
+    pub weights: &'a PackedWeights,
+    /// One number for each row.
+    pub bias: Option<&'a [f32]>,
+    /// The result, tokens × rows, row-major.
+    pub out: &'a mut [f32],
+}
+
+/// A run of tiles of one projection.
+struct Task {
+    projection: usize,
+    first: usize,
+    tiles: usize,
+}
+
+/// Where a projection writes, shared by its tasks.
+struct Target(*mut f32);
+
+// SAFETY: each task writes rows of its own tiles, and no two tasks have the same tile.
+unsafe impl Sync for Target {}
+// SAFETY: as above; f32 may be written by any thread.
+unsafe impl Send for Target {}
+
+/// Multiplies several matrices by the same activations in one region of the pool, on up to `threads` threads.
+///
+/// The result for a row and token depends on nothing but its weights and activations: not on the threads, the other tokens, or the instruction set.
+///
+/// # Errors
+/// - [`TensorError::ActivationKind`] where activations are not held as the weights need them;
+/// - [`TensorError::Length`] where a matrix has not one column for each activation of a token, or a bias or an output has the wrong length.
+pub fn linear(
+    pool: &Pool,
+    threads: usize,
+    activations: &Activations,
+    projections: &mut [Projection<'_>],
+) -> Result<(), TensorError> {
+    let tokens = activations.tokens();
+    for projection in &*projections {
+        check(projection, activations)?;
+    }
+    let bytes = projections.iter().map(|projection| projection.weights.byte_len()).sum();
+    let task_bytes = task_bytes(bytes, threads, tokens);
+    let tasks = projections.iter().map(|projection| task_count(projection.weights, task_bytes));
+    let tasks = tasks.sum();
+    let targets: Vec<_> =
+        projections.iter_mut().map(|projection| Target(projection.out.as_mut_ptr())).collect();
+    let targets = targets.as_slice();
+    let projections = &*projections;
+    pool.run(threads, tasks, &|index| {
+        let Task { projection, first, tiles } = find_task(projections, task_bytes, index);
+        let Projection { weights, bias, .. } = &projections[projection];
+        let first_row = first * TILE_ROWS;
+        let rows = (tiles * TILE_ROWS).min(weights.rows() - first_row);
+        let tiles = weights.tiles(first, tiles);
+        let bias = bias.map(|bias| &bias[first_row..first_row + rows]);
+        let step = tokens_per_step(weights);
+        for token in (0..tokens).step_by(step) {
+            let count = step.min(tokens - token);
+            let out = targets[projection].0.wrapping_add(token * weights.rows() + first_row);
+            // SAFETY: the output has tokens × rows elements, our caller borrowed it exclusively, and these rows belong to this task alone.
+            let mut out = unsafe { OutputColumns::from_raw(out, weights.rows(), count, rows) };
+            multiply(weights, tiles, activations, token, count, &mut out);
+            if let Some(bias) = bias {
+                out.for_each_token(|_, out| add(out, bias));
+            }
+        }
+    });
+    Ok(())
+}
+
+fn check(projection: &Projection<'_>, activations: &Activations) -> Result<(), TensorError> {
+    let Projection { weights, bias, out } = projection;
+    if weights.activations() != activations.kind() {
+        return Err(TensorError::ActivationKind {
+            expected: weights.activations().name(),
+            actual: activations.kind().name(),
+        });
+    }
+    TensorError::check_length("activations of a token", weights.columns(), activations.columns())?;
+    if let Some(bias) = bias {
+        TensorError::check_length("a bias", weights.rows(), bias.len())?;
+    }
+    let expected = weights.rows().checked_mul(activations.tokens()).unwrap_or(usize::MAX);
+    TensorError::check_length("the output of a product", expected, out.len())
+}
+
+/// How many bytes of weights a task should read.
+fn task_bytes(bytes: usize, threads: usize, tokens: usize) -> usize {
+    match (threads, tokens) {
+        (0 | 1, _) => usize::MAX,
+        (_, 1) => (bytes / (threads * TASKS_PER_THREAD)).max(MIN_TASK_BYTES),
+        _ => bytes / (threads * TASKS_PER_THREAD),
+    }
+}
+
+fn tiles_per_task(weights: &PackedWeights, task_bytes: usize) -> usize {
+    (task_bytes / weights.tile_bytes()).max(1)
+}
+
+fn task_count(weights: &PackedWeights, task_bytes: usize) -> usize {
+    weights.rows().div_ceil(TILE_ROWS).div_ceil(tiles_per_task(weights, task_bytes))
+}
+
+/// Task `index` of all, those of the first projection first.
+fn find_task(projections: &[Projection<'_>], task_bytes: usize, mut index: usize) -> Task {
+    for (projection, Projection { weights, .. }) in projections.iter().enumerate() {
+        let tasks = task_count(weights, task_bytes);
+        if index < tasks {
+            let per_task = tiles_per_task(weights, task_bytes);
+            let first = index * per_task;
+            let tiles = per_task.min(weights.rows().div_ceil(TILE_ROWS) - first);
+            return Task { projection, first, tiles };
+        }
+        index -= tasks;
+    }
+    unreachable!("there are as many tasks as the projections have")
+}
+
+/// How many tokens a task multiplies by all its tiles before the next ones: whole panels.
+fn tokens_per_step(weights: &PackedWeights) -> usize {
+    let bytes_of_token = match weights.layout() {
+        Layout::Codes(_) => weights.columns().div_ceil(BLOCK) * size_of::<ActivationBlock>(),
+        Layout::Float(_) => weights.columns() * size_of::<f32>(),
+    };
+    (ACTIVATION_BYTES / bytes_of_token / PANEL).max(1) * PANEL
+}
+
+fn multiply(
+    weights: &PackedWeights,
+    tiles: &[u8],
+    activations: &Activations,
+    first: usize,
+    tokens: usize,
+    out: &mut OutputColumns<'_>,
+) {
+    let kernels = weights.kernels();
+    match weights.layout() {
+        Layout::Codes(layout) => {
+            let blocks = weights.columns().div_ceil(BLOCK);
+            kernels.matmul(layout, tiles, blocks, activations.blocks(first, tokens), out);
+        }
+        Layout::Float(layout) => {
+            let x = activations.values(first, tokens);
+            kernels.matmul_float(layout, tiles, weights.columns(), x, out);
+        }
+    }
+}
+
+fn add(out: &mut [f32], bias: &[f32]) {
+    for (out, bias) in out.iter_mut().zip(bias) {
+        *out = canonical(*out + bias);
+    }
+}

@@ -41,6 +41,6 @@ test('mistakes do not compile', () => {
   // @ts-expect-error a chat has one answer
   model.chat().send('x', { samples: 2 });
   // @ts-expect-error not a role
-  model.generateText([{ role: 'bot', content: 'x' }]);
+  void model.generateText([{ role: 'bot', content: 'x' }]);
   expectTypeOf<{ temperature: string }>().not.toExtend<GenerateOptions>();
 });

@@ -1,0 +1,23 @@
+import { bench } from './bench.ts';
+import { chat } from './chat.ts';
+import type { Command } from './command.ts';
+import { doctor } from './doctor.ts';
+import { inspect } from './inspect.ts';
+import { list } from './list.ts';
+import { perplexity } from './perplexity.ts';
+import { pull } from './pull.ts';
+import { run } from './run.ts';
+import { tokenize } from './tokenize.ts';
+
+/** Every command, in the order of the help. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  chat,
+  run,
+  pull,
+  list,
+  inspect,
+  tokenize,
+  perplexity,
+  bench,
+  doctor,
+};

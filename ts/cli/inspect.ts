@@ -1,0 +1,50 @@
+import { inspectModel } from '../llm/files.ts';
+import { mebibytes } from '../models/cache.ts';
+import type { Command } from './command.ts';
+import { table } from './terminal.ts';
+
+const MAX_VALUE_LENGTH = 80;
+
+function oneLine(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH - 1)}…` : text;
+}
+
+/** `dyadic inspect`: what is in a model file. */
+export const inspect: Command = {
+  summary: 'Show metadata and tensors of a model file',
+  usage: 'MODEL',
+  positionals: [1, 1],
+  flags: {
+    tensors: { help: 'list every tensor instead of the sum by type' },
+  },
+  examples: [
+    ['dyadic inspect smollm2', 'metadata, and tensors by type'],
+    ['dyadic inspect ./model.gguf --json', 'all of it, for a program'],
+  ],
+  async run({ positionals, values, terminal }) {
+    const file = await inspectModel(positionals[0] ?? '');
+    if (terminal.json) {
+      await terminal.writeJson(file);
+      return undefined;
+    }
+    const { architecture, metadata, tensors } = file;
+    await terminal.write(`${terminal.paint('bold', architecture)}\n\n`);
+    await terminal.write(table(Object.entries(metadata).map(([key, value]) => [key, oneLine(value)])));
+    if (values.has('tensors')) {
+      await terminal.write(
+        `\n${table(tensors.map(({ name, type, shape, bytes }) => [name, type, shape.join(' x '), bytes]))}`,
+      );
+      return undefined;
+    }
+    const byType = new Map<string, { count: number; bytes: number }>();
+    for (const { type, bytes } of tensors) {
+      const sum = byType.get(type) ?? { count: 0, bytes: 0 };
+      byType.set(type, { count: sum.count + 1, bytes: sum.bytes + bytes });
+    }
+    await terminal.write(
+      `\n${table([...byType].map(([type, { count, bytes }]) => [type, count, `tensors, ${mebibytes(bytes)}`]))}`,
+    );
+    return undefined;
+  },
+};

@@ -1,21 +1,8 @@
 //! Reading and writing GGUF files.
 
-use std::path::{Path, PathBuf};
-
 use dyadic_formats::GgufType;
 use dyadic_model::gguf::{GgufFile, GgufWriter, TensorInfo, Value, ValueType};
-
-/// The model of the tests on real weights: `DYADIC_TEST_MODEL`, else the one in the project's cache.
-fn real_model() -> Option<PathBuf> {
-    let cached = || {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-        Some(cache.join("dyadic/models/SmolLM2-135M-Instruct.Q4_1.gguf"))
-    };
-    let path = std::env::var_os("DYADIC_TEST_MODEL").map(PathBuf::from).or_else(cached)?;
-    path.exists().then_some(path)
-}
+use dyadic_testkit::skip;
 
 /// Data for a tensor of any type: bytes that differ.
 fn bytes(len: usize) -> Vec<u8> {
@@ -92,8 +79,7 @@ fn every_tensor_type_comes_back() {
 
 #[test]
 fn the_real_model_opens() {
-    let Some(path) = real_model() else {
-        eprintln!("skipped: no model; set DYADIC_TEST_MODEL or run `dyadic pull smollm2`");
+    let Some(path) = skip::smollm2() else {
         return;
     };
     let file = GgufFile::open(&path).unwrap();
@@ -113,5 +99,5 @@ fn the_real_model_opens() {
     let last = file.tensors().iter().max_by_key(|tensor| tensor.offset()).unwrap();
     let end = last.offset() + last.byte_len().unwrap();
     assert!(end <= file.file_bytes() && file.file_bytes() < end + 32);
-    assert_eq!(file.path(), Path::new(&path));
+    assert_eq!(file.path(), path);
 }

@@ -9,6 +9,7 @@
 )]
 
 pub mod activation;
+pub mod attention;
 pub mod elementary;
 pub mod exp;
 pub mod isa;

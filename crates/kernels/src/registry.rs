@@ -118,11 +118,14 @@ macro_rules! kernel_set {
 kernel_set! {
     add: crate::activation::ADD as crate::activation::AddFn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
+    attention_f16: crate::attention::ATTENTION_F16 as crate::attention::AttentionF16Fn;
+    attention_f32: crate::attention::ATTENTION_F32 as crate::attention::AttentionF32Fn;
     exp: crate::exp::EXP as crate::exp::ExpFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
     rope: crate::rope::ROPE as crate::rope::RopeFn;
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
+    store_kv_f16: crate::attention::STORE_KV_F16 as crate::attention::StoreKvF16Fn;
     [families]
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;

@@ -3,8 +3,8 @@
 //! `silu(x) = x / (1 + e^-x)`, evaluated as `x * (e or 1) / (1 + e)` with `e = e^-|x|`; -0 at -infinity. The gated form of SwiGLU (Shazeer
 //! 2020, arXiv 2002.05202) is `silu(gate) * up`.
 
-mod lanes;
-mod scalar;
+pub(crate) mod lanes;
+pub(crate) mod scalar;
 
 use crate::lanes::lane_op;
 use crate::registry::Kernels;
@@ -63,6 +63,16 @@ mod tests {
             .map(|x| ulp::error_f32(scalar::silu(x), reference::silu(f64::from(x))))
             .fold(0.0, f64::max);
         assert!(error < 3.0, "{error}");
+    }
+
+    #[test]
+    fn tanh_is_accurate() {
+        let error = (0..=u32::MAX)
+            .step_by(991)
+            .map(f32::from_bits)
+            .map(|x| ulp::error_f32(scalar::tanh(x), f64::from(x).tanh()))
+            .fold(0.0, f64::max);
+        assert!(error < 2.0, "{error}");
     }
 
     #[test]

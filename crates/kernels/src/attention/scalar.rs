@@ -1,0 +1,134 @@
+//! Attention, one row and one key at a time: what the other files must equal.
+
+use half::f16;
+
+use super::{Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, value_stride};
+use crate::activation::scalar::tanh;
+use crate::exp::scalar::{ext_exp, scale_down};
+use crate::lanes::{LANES, canonical};
+
+/// An element of a page.
+pub(super) trait Element: Copy {
+    fn to_f32(self) -> f32;
+}
+
+impl Element for f32 {
+    fn to_f32(self) -> f32 {
+        self
+    }
+}
+
+impl Element for u16 {
+    fn to_f32(self) -> f32 {
+        f16::from_bits(self).to_f32()
+    }
+}
+
+/// What a row has seen so far.
+struct Row {
+    exponent: f32,
+    sums: [f32; LANES],
+    accumulator: Vec<f32>,
+}
+
+impl Row {
+    fn see<T: Element>(&mut self, input: &Attention<'_, T>, row: usize, tile: usize) {
+        let page = &input.pages[tile];
+        let query = &input.queries[row * input.head_dim..][..input.head_dim];
+        let visible = &input.visible[row];
+        let first = visible.start.max(tile * PAGE_TOKENS) - tile * PAGE_TOKENS;
+        let end = visible.end.min((tile + 1) * PAGE_TOKENS) - tile * PAGE_TOKENS;
+
+        // (m, n) of each key; those out of sight weigh nothing.
+        let mut pairs = [(0.0, EMPTY_EXPONENT); PAGE_TOKENS];
+        for (j, pair) in pairs.iter_mut().enumerate().take(end).skip(first) {
+            let mut dot = 0.0f32;
+            for (d, &q) in query.iter().enumerate() {
+                dot = q.mul_add(page.keys[d * PAGE_TOKENS + j].to_f32(), dot);
+            }
+            let mut score = dot * input.scale;
+            if let Some(cap) = input.soft_cap {
+                score = cap * tanh(score * (1.0 / cap));
+            }
+            *pair = ext_exp(score.clamp(-SCORE_LIMIT, SCORE_LIMIT));
+        }
+        let exponent =
+            pairs.iter().fold(self.exponent, |max, &(_, n)| if max > n { max } else { n });
+        let rescale = scale_down(1.0, self.exponent - exponent);
+        self.exponent = exponent;
+
+        let p = pairs.map(|(m, n)| scale_down(m, n - exponent));
+        for (l, sum) in self.sums.iter_mut().enumerate() {
+            *sum = sum.mul_add(rescale, (p[l] + p[l + 32]) + (p[l + 16] + p[l + 48]));
+        }
+        for (d, accumulator) in self.accumulator.iter_mut().enumerate() {
+            *accumulator *= rescale;
+            for (j, p) in p.iter().enumerate().take(end).skip(first) {
+                let value = page.values[j * value_stride(input.head_dim) + d].to_f32();
+                *accumulator = p.mul_add(value, *accumulator);
+            }
+        }
+    }
+
+    fn finish(self, sink: Option<f32>, out: &mut [f32]) {
+        let mut sums = self.sums;
+        for half in [8, 4, 2, 1] {
+            for l in 0..half {
+                sums[l] += sums[l + half];
+            }
+        }
+        let (rescale, sum) = merge_sink(self.exponent, sums[0], sink);
+        for (out, accumulator) in out.iter_mut().zip(self.accumulator) {
+            *out = if sum == 0.0 { 0.0 } else { canonical(accumulator * rescale / sum) };
+        }
+    }
+}
+
+/// The factor of the accumulator and the denominator, once the sink has joined the sum of a row.
+#[inline(always)]
+pub(super) fn merge_sink(exponent: f32, sum: f32, sink: Option<f32>) -> (f32, f32) {
+    let Some(sink) = sink else { return (1.0, sum) };
+    let (m, n) = ext_exp(sink.clamp(-SCORE_LIMIT, SCORE_LIMIT));
+    let common = if exponent > n { exponent } else { n };
+    let rescale = scale_down(1.0, exponent - common);
+    (rescale, sum.mul_add(rescale, scale_down(m, n - common)))
+}
+
+pub(super) fn attention<T: Element>(
+    input: &Attention<'_, T>,
+    _: &mut AttentionScratch,
+    out: &mut [f32],
+) {
+    for (index, out) in out.chunks_exact_mut(input.head_dim).enumerate() {
+        let mut row = Row {
+            exponent: EMPTY_EXPONENT,
+            sums: [0.0; LANES],
+            accumulator: vec![0.0; input.head_dim],
+        };
+        let visible = &input.visible[index];
+        if !visible.is_empty() {
+            for tile in visible.start / PAGE_TOKENS..visible.end.div_ceil(PAGE_TOKENS) {
+                row.see(input, index, tile);
+            }
+        }
+        row.finish(input.sinks.get(index).copied(), out);
+    }
+}
+
+pub(super) fn store_kv(
+    key: &[f32],
+    value: &[f32],
+    slot: usize,
+    keys: &mut [u16],
+    values: &mut [u16],
+) {
+    for (column, &key) in keys.chunks_exact_mut(PAGE_TOKENS).zip(key) {
+        column[slot] = f16::from_f32(canonical(key)).to_bits();
+    }
+    let stride = value_stride(value.len());
+    let row = &mut values[slot * stride..][..stride];
+    row.fill(0);
+    for (out, &value) in row.iter_mut().zip(value) {
+        *out = f16::from_f32(canonical(value)).to_bits();
+    }
+}

@@ -4,8 +4,9 @@ import { describe, expect, test, vi } from 'vitest';
 import { COMMANDS } from '../../ts/cli/commands.ts';
 import { table } from '../../ts/cli/terminal.ts';
 import { PACKAGED_MODELS } from '../../ts/models/registry.ts';
+import { noise } from '../support/bytes.ts';
 import { dyadic, dyadicHere } from '../support/cli.ts';
-import { noise, sendFile, serve } from '../support/server.ts';
+import { sendFile, serve } from '../support/server.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { fakePython } from '../support/wheel.ts';
 

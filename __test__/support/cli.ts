@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { Interrupts } from '../../ts/cli/interrupts.ts';
 import { main } from '../../ts/cli/program.ts';
 
-const MAIN = path.join(import.meta.dirname, '../../ts/cli/main.ts');
+const MAIN = path.join(import.meta.dirname, '../../dist/cli/main.js');
 
 /** How a run of the program ended. */
 export interface Outcome {
@@ -22,10 +22,10 @@ export interface CliOptions {
   onStart?: (child: ChildProcessWithoutNullStreams) => void;
 }
 
-/** Runs the program from its sources in a process of its own, with pipes instead of a terminal. */
+/** Runs the built program in a process of its own, with pipes instead of a terminal. */
 export function dyadic(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+    const child = spawn(process.execPath, [MAIN, ...args], {
       env: { ...process.env, ...options.env },
     });
     let stdout = '';
@@ -46,7 +46,7 @@ export function dyadic(args: readonly string[], options: CliOptions = {}): Promi
 
 const interrupts = new Interrupts();
 
-/** The same in this process, for what needs neither stdin nor signals: a process of its own takes half a second. */
+/** The same in this process, for what needs neither stdin nor signals: a process of its own takes longer. */
 export async function dyadicHere(
   args: readonly string[],
   terminal = false,

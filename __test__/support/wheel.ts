@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import type { PackagedModel } from '../../ts/models/registry.ts';
-import { sha256Of } from './server.ts';
+import { sha256Of } from './bytes.ts';
 
 /** A zip archive of the given members, deflated or stored. */
 export function zip(members: Record<string, Buffer>, method: 'stored' | 'deflated' = 'deflated'): Buffer {

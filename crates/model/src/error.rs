@@ -2,6 +2,8 @@
 
 use crate::file_map::FileError;
 use crate::gguf::GgufError;
+use crate::npy::NpyError;
+use crate::safetensors::SafetensorsError;
 use crate::sampler::SamplingError;
 use crate::tokenizer::TokenizerError;
 
@@ -15,6 +17,12 @@ pub enum ModelError {
     /// A GGUF file is damaged, of another kind, or lacks what was asked of it.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// An `.npy` file is damaged, of another kind, or holds elements that are not numbers.
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    /// A safetensors file is damaged, of another kind, or lacks what was asked of it.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
     /// A token could not be chosen, or an option of that is out of its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -30,6 +38,8 @@ impl ModelError {
         match self {
             Self::File(error) => error.code(),
             Self::Gguf(error) => error.code(),
+            Self::Npy(error) => error.code(),
+            Self::Safetensors(error) => error.code(),
             Self::Sampling(error) => error.code(),
             Self::Tokenizer(error) => error.code(),
         }

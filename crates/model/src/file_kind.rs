@@ -84,15 +84,15 @@ impl FileKind {
         if head.is_empty() {
             return Self::Empty;
         }
+        // Eight bytes of length, then a JSON object. Asked first: the length may begin like any magic of two bytes.
+        if head.get(8) == Some(&b'{') && head.get(4..8) == Some(&[0; 4]) {
+            return Self::Safetensors;
+        }
         if let Some(&(_, kind)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
             return kind;
         }
         if head.starts_with(b"PK\x03\x04") {
             return zip_kind(head);
-        }
-        // Eight bytes of length, then a JSON object.
-        if head.get(8) == Some(&b'{') && head.get(4..8) == Some(&[0; 4]) {
-            return Self::Safetensors;
         }
         if head.iter().all(|&byte| byte == 0) {
             return Self::Zeros;

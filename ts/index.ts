@@ -21,6 +21,7 @@ export type {
   SamplingOptions,
   Timings,
   TokenLogprob,
+  TokenLogprobs,
   Usage,
 } from './llm/types.ts';
 export { cacheDirectory } from './models/cache.ts';

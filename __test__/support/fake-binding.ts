@@ -29,7 +29,7 @@ export class FakeBinding implements NativeBinding {
   #sessions = 0;
 
   readonly Hub: NativeBinding['Hub'];
-  inspect = (path: string) => JSON.stringify({ architecture: 'fake', metadata: {}, tensors: [], path });
+  inspect = (path: string) => JSON.stringify({ architecture: 'fake', path });
   doctor = () => JSON.stringify({ version: '0', cpu: 'fake', isa: 'scalar' });
 
   constructor() {

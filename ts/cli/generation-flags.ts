@@ -4,6 +4,9 @@ import { present } from '../llm/request.ts';
 import type { GenerateOptions, Generation, LoadOptions } from '../llm/types.ts';
 import { type Flag, usageError, type Values } from './command.ts';
 
+/** A model that never ends its answer would go on until the context is full, which is an error. */
+const DEFAULT_MAX_TOKENS = 1024;
+
 /** Flags of commands that load a model. */
 export const LOAD_FLAGS: Readonly<Record<string, Flag>> = {
   threads: { value: 'N', short: 't', help: 'threads (default: DYADIC_THREADS, else all)' },
@@ -25,7 +28,7 @@ export const CONTEXT_FLAG: Readonly<Record<string, Flag>> = {
 
 /** Flags of commands that generate. */
 export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
-  'max-tokens': { value: 'N', short: 'n', help: 'most tokens of the answer (default: until the model ends)' },
+  'max-tokens': { value: 'N', short: 'n', help: 'most tokens of the answer (default 1024)' },
   temperature: { value: 'T', help: '0 takes the most probable token' },
   'top-k': { value: 'N', help: 'keep the N most probable tokens; 0 keeps all' },
   'top-p': { value: 'P', help: 'keep the most probable tokens that together reach P' },
@@ -73,7 +76,7 @@ async function readSchema(source: string | undefined): Promise<GenerateOptions['
 export async function generationOptions(values: Values): Promise<GenerateOptions> {
   const stop = values.texts('stop');
   return present({
-    maxTokens: values.number('max-tokens'),
+    maxTokens: values.number('max-tokens') ?? DEFAULT_MAX_TOKENS,
     temperature: values.number('temperature'),
     topK: values.number('top-k'),
     topP: values.number('top-p'),

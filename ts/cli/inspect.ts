@@ -28,23 +28,16 @@ export const inspect: Command = {
       await terminal.writeJson(file);
       return undefined;
     }
-    const { architecture, metadata, tensors } = file;
-    await terminal.write(`${terminal.paint('bold', architecture)}\n\n`);
-    await terminal.write(table(Object.entries(metadata).map(([key, value]) => [key, oneLine(value)])));
-    if (values.has('tensors')) {
-      await terminal.write(
-        `\n${table(tensors.map(({ name, type, shape, bytes }) => [name, type, shape.join(' x '), bytes]))}`,
-      );
-      return undefined;
-    }
-    const byType = new Map<string, { count: number; bytes: number }>();
-    for (const { type, bytes } of tensors) {
-      const sum = byType.get(type) ?? { count: 0, bytes: 0 };
-      byType.set(type, { count: sum.count + 1, bytes: sum.bytes + bytes });
-    }
+    const { architecture, name, version, parameters, tensorBytes, types, metadata, tensors } = file;
+    await terminal.write(`${terminal.paint('bold', name ?? 'without a name')}\n`);
     await terminal.write(
-      `\n${table([...byType].map(([type, { count, bytes }]) => [type, count, `tensors, ${mebibytes(bytes)}`]))}`,
+      `${architecture ?? 'no architecture'}, GGUF ${version}, ${(parameters / 1e6).toFixed(1)} M parameters, ${mebibytes(tensorBytes)}\n\n`,
     );
+    await terminal.write(table(Object.entries(metadata).map(([key, value]) => [key, oneLine(value)])));
+    const rows = values.has('tensors')
+      ? tensors.map(({ name: tensor, type, shape, bytes }) => [tensor, type, shape.join(' x '), bytes ?? '?'])
+      : Object.entries(types).map(([type, sum]) => [type, sum.tensors, `tensors, ${mebibytes(sum.bytes)}`]);
+    await terminal.write(`\n${table(rows)}`);
     return undefined;
   },
 };

@@ -108,7 +108,7 @@ export class Terminal {
       }
       const reached = Math.floor((progress.fraction * 100) / PLAIN_STEP);
       // Work of an instant is not worth a line.
-      if (reached > step && performance.now() - started > 500) {
+      if (reached > step && (performance.now() - started > 500 || stage === 'wait')) {
         step = reached;
         this.#stderr.write(`${this.#describe(progress)}\n`);
       }

@@ -9,16 +9,30 @@ export interface TensorInfo {
   type: string;
   /** Extents, the fastest varying first, as the file has them. */
   shape: number[];
-  bytes: number;
+  /** Size in the file; null where the type is unknown. */
+  bytes: number | null;
+  /** Which file of a split model it is in, from 0, and where in its data. */
+  part: number;
+  offset: number;
 }
 
 /** What a model file holds. */
 export interface ModelFile {
-  architecture: string;
-  /** Key-value pairs of the file; long arrays are shortened. */
+  format: 'gguf';
+  /** Version of the format. */
+  version: number;
+  /** The files of a split model, else one. */
+  parts: { path: string; bytes: number }[];
+  architecture: string | null;
+  name: string | null;
+  /** Number of weights, and the bytes they take. */
+  parameters: number;
+  tensorBytes: number;
+  /** Sums by tensor type. */
+  types: Record<string, { tensors: number; parameters: number; bytes: number }>;
+  /** Key-value pairs of the file; of long arrays type, length and the first values. */
   metadata: Record<string, unknown>;
   tensors: TensorInfo[];
-  [more: string]: unknown;
 }
 
 /** What dyadic found on this machine. */

@@ -36,31 +36,28 @@ import type {
   Prompt,
   Sample,
   Timings,
-  TokenLogprob,
+  TokenLogprobs,
   Usage,
 } from './types.ts';
 
 /** The JSON of a finished generation. */
 interface NativeGeneration {
-  samples: {
-    text: string;
-    ids: number[];
-    finishReason: FinishReason;
-    logprobs?: (TokenLogprob & { top?: TokenLogprob[] })[];
-  }[];
+  samples: { text: string; ids: number[]; finishReason: FinishReason }[];
   usage: Usage;
   timings: Timings;
 }
 
-function readGeneration(result: string, promptTokens: Uint32Array, seed: number): Generation {
+function readGeneration(
+  result: string,
+  promptTokens: Uint32Array,
+  seed: number,
+  logprobs: readonly (readonly TokenLogprobs[])[],
+): Generation {
   const { samples: given, usage, timings }: NativeGeneration = JSON.parse(result);
-  const samples = given.map(({ text, ids, finishReason, logprobs }): Sample => {
-    return {
-      text,
-      tokens: Uint32Array.from(ids),
-      finishReason,
-      ...(logprobs === undefined ? {} : { logprobs }),
-    };
+  const samples = given.map(({ text, ids, finishReason }, i): Sample => {
+    const measured = logprobs[i];
+    const sample = { text, tokens: Uint32Array.from(ids), finishReason };
+    return measured === undefined ? sample : { ...sample, logprobs: [...measured] };
   });
   const first = samples[0];
   if (first === undefined) throw new DyadicError('ERR_INTERNAL', 'a generation without samples');
@@ -205,7 +202,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
     throwIfAborted(signal);
     return new TextStream({
       start: (hub) => model.generate(hub, { prompt: ids, ...present({ session }), ...request }),
-      finish: (result) => readGeneration(result, ids, request.seed),
+      finish: (result, logprobs) => readGeneration(result, ids, request.seed, logprobs),
       signal,
       mask:
         maskLogits === undefined ? undefined : { hook: maskLogits, vocabularySize: this.info.vocabularySize },

@@ -1,13 +1,13 @@
 import { aborted, DyadicError } from '../errors.ts';
 import type { NativeHub } from '../native/contract.ts';
 import { answerMask, cancelJob, hold, release, startJob } from '../native/hub.ts';
-import type { Generation, MaskLogits, Piece } from './types.ts';
+import type { Generation, MaskLogits, Piece, TokenLogprobs } from './types.ts';
 
 /** @internal */
 export interface StreamStart {
   start: (hub: NativeHub) => number;
-  /** Makes the result of the JSON of `done`. */
-  finish: (result: string) => Generation;
+  /** Makes the result of the JSON of `done` and of the log-probabilities of the pieces, by sample. */
+  finish: (result: string, logprobs: readonly (readonly TokenLogprobs[])[]) => Generation;
   signal: AbortSignal | undefined;
   mask: { hook: MaskLogits; vocabularySize: number } | undefined;
   /** Called once when the generation has ended, however it did, before anyone who waits is told. */
@@ -36,6 +36,7 @@ class Channel {
   readonly job: number;
   readonly #from: StreamStart;
   readonly #pieces: Piece[] = [];
+  readonly #logprobs: TokenLogprobs[][] = [];
   readonly #waiters: Waiter[] = [];
   readonly #endWaiters: { resolve: () => void; stream: TextStream }[] = [];
   #outcome: Outcome | undefined;
@@ -50,13 +51,13 @@ class Channel {
     this.job = startJob(from.start, {
       onPieces: (pieces) => {
         for (const { sample, id, text, logprob, top } of pieces) {
-          this.#push({
-            text,
-            id,
-            sample,
-            ...(logprob === undefined ? {} : { logprob }),
-            ...(top === undefined ? {} : { top }),
-          });
+          const measured = logprob === undefined ? undefined : { logprob, ...(top?.length ? { top } : {}) };
+          if (measured !== undefined) {
+            const ofSample = this.#logprobs[sample] ?? [];
+            ofSample.push({ id, ...measured });
+            this.#logprobs[sample] = ofSample;
+          }
+          this.#push({ text, id, sample, ...measured });
         }
       },
       ...(mask === undefined
@@ -70,7 +71,7 @@ class Channel {
           }),
       onDone: (result) => {
         try {
-          this.#end({ result: from.finish(result) });
+          this.#end({ result: from.finish(result, this.#logprobs) });
         } catch (error) {
           this.#end({ error });
         }

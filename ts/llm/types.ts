@@ -34,7 +34,8 @@ export interface LoadOptions {
 export interface ModelInfo {
   /** `llama`, `qwen2`, … */
   architecture: string;
-  name: string;
+  /** What the file calls itself, if it does. */
+  name: string | null;
   vocabularySize: number;
   /** Tokens that a sequence can hold here. */
   contextLength: number;
@@ -44,17 +45,26 @@ export interface ModelInfo {
   layers: number;
   heads: number;
   kvHeads: number;
+  /** Weights. */
+  parameters: number;
   /** Whether a raw completion begins with the BOS token. */
   addBos: boolean;
   /** Ids of the begin-of-sequence and end-of-sequence tokens, if the model has them. */
-  bos?: number | null;
-  eos?: number | null;
-  /** Jinja source, if the file has one. */
-  chatTemplate?: string | null;
+  bos: number | null;
+  eos: number | null;
+  /** Jinja source of the chat template in use: the file's own, or a usual one where it has none. */
+  chatTemplate: string;
+  /** Size of the file in bytes. */
   fileBytes: number;
-  /** Memory that the packed weights take beyond the mapped file, in bytes. */
+  /** Memory that the packed weights take, in bytes. */
   residentBytes: number;
-  /** Names of the kernels in use. */
+  /** Memory that 64 tokens take in the KV cache, in bytes. */
+  kvPageBytes: number;
+  /** Threads that it uses. */
+  threads: number;
+  /** Instruction set of its kernels. */
+  isa: string;
+  /** Names of the kernels that multiply its weights. */
   kernels: string[];
 }
 
@@ -62,6 +72,11 @@ export interface ModelInfo {
 export interface TokenLogprob {
   id: number;
   logprob: number;
+}
+
+/** A token of an answer with its log-probability and those of the most probable tokens at its place, best first. */
+export interface TokenLogprobs extends TokenLogprob {
+  top?: TokenLogprob[];
 }
 
 /**
@@ -98,7 +113,9 @@ export interface SamplingOptions {
 
 /** Options of {@link LanguageModel.generate} and {@link LanguageModel.generateText}. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens of the answer, 1 to 2^32 - 1. Default: until the model ends or the context is full. */
+  /**
+   * Most tokens of the answer, 1 to 2^32 - 1. Default: until the model ends; a context that is full before is `ERR_CONTEXT_LENGTH`.
+   */
   maxTokens?: number;
   /** Answers to the same prompt, 1 to 64; they share the prompt's work. Default 1. */
   samples?: number;
@@ -128,16 +145,18 @@ export interface Piece {
   top?: TokenLogprob[];
 }
 
-/** Why an answer ended: a stop string, `maxTokens` or a full context, or the model's own end. */
+/** Why an answer ended: a stop string, `maxTokens`, or the model's own end. */
 export type FinishReason = 'stop' | 'length' | 'endOfText';
 
 /** One answer. */
 export interface Sample {
+  /** Without the stop string or the token that ended it. */
   text: string;
+  /** With the token that ended it. */
   tokens: Uint32Array;
   finishReason: FinishReason;
   /** One for each token, where `logprobs` was asked for. */
-  logprobs?: (TokenLogprob & { top?: TokenLogprob[] })[];
+  logprobs?: TokenLogprobs[];
 }
 
 /** Tokens counted over all answers. */

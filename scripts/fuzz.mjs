@@ -7,18 +7,28 @@ import { root, run } from './lib/process.mjs';
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '30' } } });
 
-for (const crate of readdirSync(path.join(root, 'crates'))) {
-  const targets = path.join(root, 'crates', crate, 'fuzz/fuzz_targets');
+/**
+ * libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly.
+ *
+ * @param {readonly string[]} args After `cargo`.
+ * @param {string} cwd
+ */
+async function cargo(args, cwd) {
+  const { status } = await run('cargo', args, { cwd, env: { RUSTC_BOOTSTRAP: '1' } });
+  if (status !== 0) process.exitCode = 1;
+}
+
+for (const name of readdirSync(path.join(root, 'crates'))) {
+  const crate = path.join(root, 'crates', name);
+  const targets = path.join(crate, 'fuzz/fuzz_targets');
   if (!existsSync(targets)) continue;
+  if (existsSync(path.join(crate, 'fuzz/examples/seeds.rs'))) {
+    await cargo(['run', '--quiet', '--manifest-path', 'fuzz/Cargo.toml', '--example', 'seeds'], crate);
+  }
   for (const file of readdirSync(targets)) {
     const target = path.basename(file, '.rs');
-    console.log(`== ${crate}: ${target}, ${values.seconds} s`);
-    const limits = ['--', `-max_total_time=${values.seconds}`, '-rss_limit_mb=2048', '-timeout=10'];
-    const { status } = await run('cargo', ['fuzz', 'run', target, ...limits], {
-      cwd: path.join(root, 'crates', crate),
-      // libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly.
-      env: { RUSTC_BOOTSTRAP: '1' },
-    });
-    if (status !== 0) process.exitCode = 1;
+    console.log(`== ${name}: ${target}, ${values.seconds} s`);
+    const limits = ['-malloc_limit_mb=256', '-max_len=16384', '-timeout=10', '-verbosity=0'];
+    await cargo(['fuzz', 'run', target, '--', `-max_total_time=${values.seconds}`, ...limits], crate);
   }
 }

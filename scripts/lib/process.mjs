@@ -45,6 +45,21 @@ export function run(command, args, { env = {}, quiet = false, cwd = root } = {})
 }
 
 /**
+ * Runs a program that has the terminal for itself: colours, progress, Ctrl-C.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<number>} The exit status.
+ */
+export function runOnTerminal(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+    child.on('error', () => resolve(127));
+    child.on('close', (status) => resolve(status ?? 128));
+  });
+}
+
+/**
  * The version that a program prints, or undefined where it cannot be run.
  *
  * @param {string} command

@@ -63,16 +63,16 @@ impl Ladder {
             Element::Fixed(Fixed { int, fraction_bits }) => {
                 linear(*int, power_of_two(-i64::from(*fraction_bits)))
             }
+            // 1 has the even rank 0, so that 0 becomes 1 also where there is only ±1.
             Element::Bipolar { bits } => {
-                let mask = low_mask(*bits);
-                let offset = -f64::from(mask);
+                let half = 1i64 << (bits - 1);
                 Self::Linear {
-                    min: 0,
-                    max: i64::from(mask),
+                    min: -half,
+                    max: half - 1,
                     step: 2.0,
-                    offset,
-                    code_offset: 0,
-                    mask,
+                    offset: 1.0,
+                    code_offset: half,
+                    mask: low_mask(*bits),
                 }
             }
             Element::Ternary => {
@@ -228,6 +228,37 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// What it does where the format leaves a choice.
+    #[must_use]
+    pub const fn options(&self) -> &EncodeOptions {
+        &self.options
+    }
+
+    /// The largest finite value of the format.
+    #[must_use]
+    pub fn max(&self) -> f64 {
+        self.ladder.value(self.max)
+    }
+
+    /// The smallest finite value of the format.
+    #[must_use]
+    pub fn min(&self) -> f64 {
+        self.ladder.value(self.min)
+    }
+
+    /// The smallest value above 0.
+    #[must_use]
+    pub fn min_positive(&self) -> f64 {
+        let rank = self.ladder.floor(0.0) + 1;
+        self.ladder.value(rank.clamp(self.min, self.max))
+    }
+
+    /// The number of distinct finite values; 0 and −0 are one.
+    #[must_use]
+    pub fn distinct_values(&self) -> u64 {
+        (self.max - self.min + 1).cast_unsigned()
+    }
+
     /// Prepares to encode. Code books and other formats without a formula are sorted into a table.
     ///
     /// # Panics
@@ -345,7 +376,8 @@ impl Encoder {
     fn round(&self, value: f64, below: i64, random: u32) -> i64 {
         let ladder = &self.ladder;
         let below_value = ladder.value(below);
-        if below_value == value {
+        // Beyond the limit of ranks the neighbours are not around the value.
+        if below_value == value || below.abs() >= RANK_LIMIT {
             return below;
         }
         let bracket = Bracket {

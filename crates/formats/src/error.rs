@@ -64,6 +64,16 @@ pub enum FormatError {
         /// The index of the element.
         index: u64,
     },
+    /// A value to be encoded under a scale is infinite or NaN, and the options reject it.
+    #[error("element {index} is {value}, which {format} cannot hold; choose a NaN policy")]
+    NotFinite {
+        /// The format.
+        format: String,
+        /// The index of the element.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
     /// A format string could not be read.
     #[error(transparent)]
     Parse(#[from] crate::parse::ParseError),
@@ -79,7 +89,7 @@ impl FormatError {
             }
             Self::Unsupported { .. } => "ERR_FORMAT_UNSUPPORTED",
             Self::OutOfRange { .. } => "ERR_OUT_OF_RANGE",
-            Self::Nan { .. } => "ERR_NAN",
+            Self::Nan { .. } | Self::NotFinite { .. } => "ERR_NAN",
             Self::Parse(_) => "ERR_FORMAT_SYNTAX",
         }
     }

@@ -278,7 +278,7 @@ impl Format {
     /// Reads a format string: `element[:gN|channel|tensor|RxC][:scale][:zp]`, or a named block format with any of these behind it.
     ///
     /// Elements are those of [`Element`]; a scale is `f32`, `f16`, `bf16`, `e8m0`, `e4m3fn`, `ue4m3`, `ue5m3` or `none`; `zp` makes an integer
-    /// unsigned with a zero point. A power-of-two scale also takes its rule: `floor`, `ceil`, `even`, `fourthirds`, `mse`.
+    /// unsigned with a zero point, `min` with a minimum. A power-of-two scale also takes its rule: `floor`, `ceil`, `even`, `fourthirds`, `mse`.
     ///
     /// # Errors
     /// Where a part is not understood; the error says what was.

@@ -4,6 +4,7 @@
 //! the plain definition, without SIMD and without `unsafe`; the kernels of `dyadic-kernels` equal it bit for bit.
 #![forbid(unsafe_code)]
 
+mod analysis;
 pub mod block;
 pub mod codebook;
 pub mod complex;
@@ -17,9 +18,12 @@ mod names;
 pub mod pack;
 pub mod parse;
 mod posit;
+mod quantize;
 pub mod random;
 mod rounding;
+pub mod scale;
 
+pub use analysis::{Analysis, ErrorStats};
 pub use block::{GgufType, UnpackedBlock};
 pub use element::Element;
 pub use encode::{EncodeOptions, Encoder};
@@ -27,4 +31,5 @@ pub use error::FormatError;
 pub use format::{Format, Granularity, Scale, ScaleRule, Storage, SuperScale, Zero};
 pub use parse::{all, names};
 pub use posit::Posit;
+pub use quantize::{Groups, Quantized, Reader};
 pub use rounding::{NanPolicy, Overflow, Remainder, Rounding, StochasticBits};

@@ -218,7 +218,7 @@ struct Parts {
     granularity: Option<Granularity>,
     scale: Option<ScalePart>,
     rule: Option<ScaleRule>,
-    zero_point: bool,
+    zero: Option<ZeroPart>,
 }
 
 /// The format of the scales, or their absence.
@@ -228,11 +228,17 @@ enum ScalePart {
     Element(Element),
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum ZeroPart {
+    Point,
+    Minimum,
+}
+
 enum Part {
     Granularity(Granularity),
     Scale(ScalePart),
     Rule(ScaleRule),
-    ZeroPoint,
+    Zero(ZeroPart),
 }
 
 fn part(text: &str) -> Option<Part> {
@@ -241,7 +247,8 @@ fn part(text: &str) -> Option<Part> {
         "tensor" => return Some(Part::Granularity(Granularity::Tensor)),
         "channel" => return Some(Part::Granularity(Granularity::Channel)),
         "none" => return Some(Part::Scale(ScalePart::None)),
-        "zp" => return Some(Part::ZeroPoint),
+        "zp" => return Some(Part::Zero(ZeroPart::Point)),
+        "min" => return Some(Part::Zero(ZeroPart::Minimum)),
         _ => {}
     }
     if let Some((rule, _)) = ScaleRule::NAMED.into_iter().find(|(_, name)| *name == text) {
@@ -300,18 +307,19 @@ pub(crate) fn format(text: &str) -> Result<Format, ParseError> {
                 understood.push(format!("scale rule '{text}'"));
                 parts.rule = Some(rule);
             }
-            Some(Part::ZeroPoint) if !parts.zero_point => {
+            Some(Part::Zero(zero)) if parts.zero.is_none() => {
                 if !matches!(format.element, Element::Int(_)) {
-                    return Err(refuse("only integers have a zero point"));
+                    return Err(refuse("only integers have a zero point or a minimum"));
                 }
-                understood.push("zero points".to_owned());
-                parts.zero_point = true;
+                let word = if zero == ZeroPart::Point { "zero points" } else { "minimums" };
+                understood.push(word.to_owned());
+                parts.zero = Some(zero);
             }
             Some(_) => return Err(refuse(twice)),
             None => {
                 return Err(refuse(
                     "expected gN (groups of N), RxC (blocks), channel or tensor; a scale: f32, f16, bf16, e8m0, e4m3fn, ue4m3, \
-                     ue5m3 or none; zp (zero points); or the rule of a power-of-two scale: floor, ceil, even, fourthirds, mse",
+                     ue5m3 or none; zp (zero points) or min (minimums); or the rule of a power-of-two scale: floor, ceil, even, fourthirds, mse",
                 ));
             }
         }
@@ -338,17 +346,19 @@ impl Granularity {
 impl Parts {
     fn apply(self, format: &mut Format) -> Result<(), (&'static str, &'static str)> {
         if self.scale == Some(ScalePart::None) {
-            if self.granularity.is_some() || self.rule.is_some() || self.zero_point {
+            if self.granularity.is_some() || self.rule.is_some() || self.zero.is_some() {
                 return Err(("none", "groups, rules and zero points need a scale"));
             }
             *format = Format::plain(format.element.clone());
             return Ok(());
         }
-        if self.zero_point
-            && let Element::Int(int) = format.element
-        {
+        if let (Some(zero), Element::Int(int)) = (self.zero, &format.element) {
             format.element = Element::Int(Int::unsigned(int.bits));
-            format.zero = Zero::Point;
+            // A minimum gets the format of the scales below.
+            format.zero = match zero {
+                ZeroPart::Point => Zero::Point,
+                ZeroPart::Minimum => Zero::Minimum(Float::F32.into()),
+            };
         }
         let given = self.granularity.is_some() || self.scale.is_some() || self.rule.is_some();
         if format.scale.is_none() && given {
@@ -359,7 +369,7 @@ impl Parts {
             });
         }
         let Some(scale) = &mut format.scale else { return Ok(()) };
-        if self.zero_point {
+        if self.zero.is_some() {
             scale.rule = ScaleRule::Range;
         }
         if let Some(granularity) = self.granularity {
@@ -379,6 +389,9 @@ impl Parts {
                 }
                 _ => {}
             }
+        }
+        if let Zero::Minimum(minimum) = &mut format.zero {
+            *minimum = scale.element.clone();
         }
         if let Some(rule) = self.rule {
             if !is_power_of_two(&scale.element) || scale.rule == ScaleRule::SharedExponent {
@@ -456,6 +469,9 @@ impl Format {
         }
         if self.zero == Zero::Point && base.zero == Zero::None {
             text += ":zp";
+        }
+        if matches!(self.zero, Zero::Minimum(_)) {
+            text += ":min";
         }
         // Reading it back is what tells whether everything was said.
         format(&text).is_ok_and(|read| read == *self).then_some(text)

@@ -52,6 +52,7 @@ fn bits_per_element_are_those_of_the_tables() {
         ("int4:g32:f16", 4.5),
         ("int4:g128:f16", 4.125),
         ("int4:g128:f16:zp", 4.156_25),
+        ("int4:g32:f16:min", 5.0),
         ("bfp12", 4.25),
         ("bfp12:g128", 4.0625),
         ("msfp16", 8.5),
@@ -112,7 +113,7 @@ fn errors_say_what_was_understood() {
     );
     assert_eq!(
         message("nf4:zp"),
-        "understood 'nf4', but not 'zp': only integers have a zero point"
+        "understood 'nf4', but not 'zp': only integers have a zero point or a minimum"
     );
     assert_eq!(
         message("int4:g32:g64"),

@@ -1,0 +1,665 @@
+//! Whole tensors: the scales of every group, and codes under them.
+//!
+//! The arithmetic is that of f32, so that kernels can repeat it bit for bit. With s the scale as stored (times the super-scale, rounded to f32),
+//! the code of x is that of x / s, a power of two being multiplied by instead; NVFP4 multiplies by its reciprocal as `TransformerEngine` does.
+//! Decoding gives code × s, (code − zero point) × s, or code × s + minimum, unfused.
+
+use std::ops::Range;
+
+use crate::element::Element;
+use crate::encode::{EncodeOptions, Encoder};
+use crate::error::FormatError;
+use crate::float::{canonical, power_of_two};
+use crate::format::{Format, Granularity, ScaleRule, Storage, Zero};
+use crate::pack;
+use crate::rounding::NanPolicy;
+use crate::scale::{
+    Nvfp4Scales, PowerOfTwoScale, ScaleEncoder, e8m0_of_exponent, is_power_of_two, max_magnitude,
+};
+
+/// The groups of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    granularity: Granularity,
+    rows: usize,
+    columns: usize,
+}
+
+impl Groups {
+    /// The groups of a matrix of `rows` × `columns`.
+    #[must_use]
+    pub const fn new(granularity: Granularity, rows: usize, columns: usize) -> Self {
+        Self { granularity, rows, columns }
+    }
+
+    /// The height and width of a full group.
+    const fn shape(&self) -> (usize, usize) {
+        let (rows, columns) = match self.granularity {
+            Granularity::Tensor => (self.rows, self.columns),
+            Granularity::Channel => (1, self.columns),
+            Granularity::Group(group) => (1, group as usize),
+            Granularity::Block { rows, columns } => (rows as usize, columns as usize),
+        };
+        (if rows == 0 { 1 } else { rows }, if columns == 0 { 1 } else { columns })
+    }
+
+    const fn across(&self) -> usize {
+        self.columns.div_ceil(self.shape().1)
+    }
+
+    /// The number of groups.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.rows.div_ceil(self.shape().0) * self.across()
+    }
+
+    /// The group of an element; groups are numbered along the rows.
+    #[must_use]
+    pub const fn of_element(&self, index: usize) -> usize {
+        let (rows, columns) = self.shape();
+        (index / self.columns / rows) * self.across() + index % self.columns / columns
+    }
+
+    /// The elements of a group, as ranges of row-major indices, one a row.
+    pub fn spans(&self, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (rows, columns) = self.shape();
+        let first_row = group / self.across() * rows;
+        let first_column = group % self.across() * columns;
+        let last_column = (first_column + columns).min(self.columns);
+        let width = self.columns;
+        (first_row..(first_row + rows).min(self.rows))
+            .map(move |row| row * width + first_column..row * width + last_column)
+    }
+}
+
+/// A tensor in a format: packed codes with their scales.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    /// The format.
+    pub format: Format,
+    /// The number of rows.
+    pub rows: usize,
+    /// The number of columns: the length of the last axis.
+    pub columns: usize,
+    /// The packed codes in row-major order, or the records of a GGUF type.
+    pub codes: Vec<u8>,
+    /// The packed codes of the scales, by group.
+    pub scales: Vec<u8>,
+    /// The packed codes of the zero points or minimums, by group.
+    pub zeros: Vec<u8>,
+    /// The packed selectors of code books, by group.
+    pub selectors: Vec<u8>,
+    /// The super-scales, each of as many consecutive groups as its granularity says.
+    pub super_scales: Vec<f32>,
+}
+
+/// The scale of a group and its codes.
+#[derive(Clone, Debug, Default)]
+struct GroupResult {
+    scale: u32,
+    zero: u32,
+    selector: u32,
+    codes: Vec<u32>,
+}
+
+/// The least mean magnitude that counts as a scale, as in `BitNet`.
+const MIN_MEAN: f64 = 1e-5;
+/// What the largest e2m1 value is mapped to by four-over-six.
+const FOUR_OVER_SIX_TARGETS: [f32; 2] = [6.0, 4.0];
+
+impl Format {
+    /// Rounds a matrix of `rows` × `columns` into this format.
+    ///
+    /// # Errors
+    /// Where `values` has another length, a value is not finite and the options reject it, or the format has no encoder.
+    pub fn quantize(
+        &self,
+        values: &[f32],
+        rows: usize,
+        columns: usize,
+        options: &EncodeOptions,
+    ) -> Result<Quantized, FormatError> {
+        check_length(values.len(), rows, columns)?;
+        let mut quantized = Quantized {
+            format: self.clone(),
+            rows,
+            columns,
+            codes: Vec::new(),
+            scales: Vec::new(),
+            zeros: Vec::new(),
+            selectors: Vec::new(),
+            super_scales: Vec::new(),
+        };
+        if let Storage::Gguf(block_type) = self.storage {
+            check_blocks(block_type, columns)?;
+            let bytes = block_type.byte_len(values.len()).unwrap_or(0);
+            quantized.codes = vec![0; bytes];
+            block_type.encode(values, &mut quantized.codes)?;
+            return Ok(quantized);
+        }
+        if self.element == Element::Complex {
+            return Err(FormatError::Unsupported {
+                format: self.to_string(),
+                operation: "encoded from real numbers",
+            });
+        }
+        let Some(scale) = &self.scale else {
+            let encoder = Encoder::new(&self.element, *options);
+            let codes = (0..)
+                .zip(values)
+                .map(|(index, &value)| encoder.encode(value.into(), index))
+                .collect::<Result<Vec<u32>, _>>()?;
+            quantized.codes = packed(&codes, self.element.bits());
+            return Ok(quantized);
+        };
+        if options.nan == NanPolicy::Reject
+            && let Some(index) = values.iter().position(|value| !value.is_finite())
+        {
+            let value = values[index];
+            return Err(FormatError::NotFinite { format: self.to_string(), index, value });
+        }
+
+        let groups = Groups::new(scale.granularity, rows, columns);
+        let quantizer = GroupQuantizer::new(self, scale.rule, &scale.element, options);
+        let supers = quantizer.super_scales(values, &groups);
+        let mut codes = vec![0u32; values.len()];
+        let (mut scales, mut zeros, mut selectors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut group_values, mut indices) = (Vec::new(), Vec::new());
+        for group in 0..groups.count() {
+            group_values.clear();
+            indices.clear();
+            for span in groups.spans(group) {
+                group_values.extend_from_slice(&values[span.clone()]);
+                indices.extend(span);
+            }
+            let result = quantizer.group(&group_values, &indices, supers.of_group(group))?;
+            for (&index, &code) in indices.iter().zip(&result.codes) {
+                codes[index] = code;
+            }
+            scales.push(result.scale);
+            zeros.push(result.zero);
+            selectors.push(result.selector);
+        }
+        quantized.codes = packed(&codes, self.element.bits());
+        quantized.scales = packed(&scales, scale.element.bits());
+        quantized.zeros = packed(&zeros, self.zero_bits());
+        quantized.selectors = packed(&selectors, self.selector_bits());
+        quantized.super_scales = supers.decode;
+        Ok(quantized)
+    }
+}
+
+fn check_length(length: usize, rows: usize, columns: usize) -> Result<(), FormatError> {
+    let expected = rows.saturating_mul(columns);
+    if length == expected {
+        Ok(())
+    } else {
+        Err(FormatError::Length { what: "values of the matrix", expected, actual: length })
+    }
+}
+
+fn check_blocks(block_type: crate::GgufType, columns: usize) -> Result<(), FormatError> {
+    if columns.is_multiple_of(block_type.block_len()) {
+        Ok(())
+    } else {
+        Err(FormatError::PartialBlock { block_type, elements: columns })
+    }
+}
+
+fn packed(codes: &[u32], bits: u32) -> Vec<u8> {
+    if bits == 0 {
+        return Vec::new();
+    }
+    let mut bytes = vec![0; pack::packed_len(codes.len(), bits).unwrap_or(0)];
+    pack::pack(codes, bits, &mut bytes).unwrap_or_else(|_| unreachable!("sized just above"));
+    bytes
+}
+
+/// The super-scales of a tensor, or the number 1 for all.
+struct Supers {
+    nvfp4: Nvfp4Scales,
+    decode: Vec<f32>,
+    groups_each: usize,
+}
+
+impl Supers {
+    fn of_group(&self, group: usize) -> Super {
+        let decode = self.decode.get(group / self.groups_each).copied().unwrap_or(1.0);
+        Super { nvfp4: self.nvfp4, decode }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Super {
+    nvfp4: Nvfp4Scales,
+    decode: f32,
+}
+
+/// Quantizes one group after another.
+struct GroupQuantizer<'a> {
+    format: &'a Format,
+    rule: ScaleRule,
+    encoder: Encoder,
+    alternatives: Vec<(Element, Encoder)>,
+    scale: ScaleEncoder,
+    power: Option<PowerOfTwoScale>,
+    max: f32,
+}
+
+impl<'a> GroupQuantizer<'a> {
+    fn new(format: &'a Format, rule: ScaleRule, scale: &Element, options: &EncodeOptions) -> Self {
+        let alternatives = format.alternatives.iter().map(|book| {
+            let element = Element::CodeBook(book.clone());
+            let encoder = Encoder::new(&element, *options);
+            (element, encoder)
+        });
+        Self {
+            format,
+            rule,
+            encoder: Encoder::new(&format.element, *options),
+            alternatives: alternatives.collect(),
+            scale: ScaleEncoder::new(scale),
+            power: is_power_of_two(scale).then(|| PowerOfTwoScale::new(&format.element, rule)),
+            max: max_magnitude(&format.element),
+        }
+    }
+
+    fn super_scales(&self, values: &[f32], groups: &Groups) -> Supers {
+        let mut supers = Supers {
+            nvfp4: Nvfp4Scales { encode: 1.0, decode: 1.0 },
+            decode: Vec::new(),
+            groups_each: usize::MAX,
+        };
+        let Some(super_scale) = &self.format.super_scale else { return supers };
+        if matches!(self.rule, ScaleRule::TwoLevel | ScaleRule::FourOverSix) {
+            let limit = if self.rule == ScaleRule::TwoLevel { 448.0 } else { 256.0 };
+            supers.nvfp4 = Nvfp4Scales::new(largest_magnitude(values), limit);
+            supers.decode = vec![supers.nvfp4.decode];
+            return supers;
+        }
+        let of_group = self.format.scale.as_ref().and_then(|scale| scale.granularity.elements());
+        if let (Some(elements), Some(of_group)) = (super_scale.granularity.elements(), of_group) {
+            supers.groups_each = usize::try_from(elements / of_group).unwrap_or(usize::MAX).max(1);
+        }
+        let encoder = ScaleEncoder::new(&super_scale.element);
+        let scales: Vec<f32> = (0..groups.count())
+            .map(|group| {
+                groups.spans(group).map(|span| largest_magnitude(&values[span])).fold(0.0, f32::max)
+            })
+            .map(|largest| largest / self.max)
+            .collect();
+        let top = self.scale.top();
+        supers.decode = scales
+            .chunks(supers.groups_each)
+            .map(|scales| match largest_magnitude(scales) {
+                0.0 => 1.0,
+                largest => encoder.encode(largest / top).1,
+            })
+            .collect();
+        supers
+    }
+
+    fn group(
+        &self,
+        values: &[f32],
+        indices: &[usize],
+        above: Super,
+    ) -> Result<GroupResult, FormatError> {
+        let largest = largest_magnitude(values);
+        match self.rule {
+            ScaleRule::Floor
+            | ScaleRule::Ceil
+            | ScaleRule::Even
+            | ScaleRule::FourThirds
+            | ScaleRule::LeastSquares
+            | ScaleRule::SharedExponent => self.power_of_two(values, indices, largest),
+            ScaleRule::TwoLevel => {
+                self.nvfp4(values, indices, above, largest, FOUR_OVER_SIX_TARGETS[0])
+            }
+            ScaleRule::FourOverSix => {
+                let [six, four] = FOUR_OVER_SIX_TARGETS
+                    .map(|target| self.nvfp4(values, indices, above, largest, target));
+                let (six, four) = (six?, four?);
+                let error = |result: &GroupResult| {
+                    let scale = self.scale.decode(result.scale) * above.decode;
+                    squared_error(&self.format.element, values, &result.codes, scale)
+                };
+                Ok(if error(&four) < error(&six) { four } else { six })
+            }
+            ScaleRule::MeanMagnitude => {
+                let sum: f64 = values.iter().map(|value| f64::from(value.abs())).sum();
+                #[expect(clippy::cast_precision_loss, reason = "a count of elements")]
+                let mean = (sum / values.len() as f64).max(MIN_MEAN);
+                #[expect(clippy::cast_possible_truncation, reason = "rounds")]
+                let (scale, stored) = self.scale.encode(mean as f32);
+                let codes = encode_all(&self.encoder, values, indices, |x| x / stored)?;
+                Ok(GroupResult { scale, codes, ..GroupResult::default() })
+            }
+            ScaleRule::Range => self.affine(values, indices),
+            ScaleRule::MaxMagnitude if !self.alternatives.is_empty() => {
+                self.best_alternative(values, indices, largest)
+            }
+            ScaleRule::MaxMagnitude => {
+                let (scale, stored) = self.max_scale(largest, self.max, above.decode);
+                let codes = encode_all(&self.encoder, values, indices, |x| x / stored)?;
+                Ok(GroupResult { scale, codes, ..GroupResult::default() })
+            }
+        }
+    }
+
+    /// The code of amax / max over the super-scale, and what it stands for. A group of zeros has the scale 1.
+    fn max_scale(&self, largest: f32, max: f32, above: f32) -> (u32, f32) {
+        let wanted = if largest == 0.0 { 1.0 } else { largest / max / above };
+        let (code, stored) = self.scale.encode(wanted);
+        (code, stored * above)
+    }
+
+    fn power_of_two(
+        &self,
+        values: &[f32],
+        indices: &[usize],
+        largest: f32,
+    ) -> Result<GroupResult, FormatError> {
+        // A block with an infinity or a NaN is NaN as a whole.
+        if values.iter().any(|value| !value.is_finite()) {
+            let zeros = vec![0; values.len()];
+            return Ok(GroupResult { scale: 0xFF, codes: zeros, ..GroupResult::default() });
+        }
+        let Some(rule) = &self.power else {
+            return Err(FormatError::Unsupported {
+                format: self.format.to_string(),
+                operation: "scaled by powers of two",
+            });
+        };
+        let first = match self.rule {
+            ScaleRule::SharedExponent if largest > 0.0 => {
+                crate::scale::floor_log2(largest) + 2 - self.format.element.bits().cast_signed()
+            }
+            _ => rule.exponent(largest),
+        };
+        let shrink = if self.rule == ScaleRule::FourThirds { 0.75 } else { 1.0 };
+        let attempt = |exponent: i32| {
+            let scale = e8m0_of_exponent(exponent);
+            let factor = power_of_two_f32(127 - i32::from(scale)) * shrink;
+            let codes = encode_all(&self.encoder, values, indices, |x| x * factor)?;
+            Ok::<_, FormatError>(GroupResult {
+                scale: scale.into(),
+                codes,
+                ..GroupResult::default()
+            })
+        };
+        if self.rule != ScaleRule::LeastSquares {
+            return attempt(first);
+        }
+        let mut best: Option<(f64, GroupResult)> = None;
+        for exponent in [first, first - 1, first + 1] {
+            let result = attempt(exponent)?;
+            let scale = self.scale.decode(result.scale);
+            let error = squared_error(&self.format.element, values, &result.codes, scale);
+            if best.as_ref().is_none_or(|(least, _)| error < *least) {
+                best = Some((error, result));
+            }
+        }
+        Ok(best.map(|(_, result)| result).unwrap_or_default())
+    }
+
+    fn nvfp4(
+        &self,
+        values: &[f32],
+        indices: &[usize],
+        above: Super,
+        largest: f32,
+        target: f32,
+    ) -> Result<GroupResult, FormatError> {
+        let scale = self.scale.encode_as_it_is(above.nvfp4.block_scale(largest, target));
+        let factor = above.nvfp4.element_scale(self.scale.decode(scale));
+        let codes = encode_all(&self.encoder, values, indices, |x| x * factor)?;
+        Ok(GroupResult { scale, codes, ..GroupResult::default() })
+    }
+
+    fn best_alternative(
+        &self,
+        values: &[f32],
+        indices: &[usize],
+        largest: f32,
+    ) -> Result<GroupResult, FormatError> {
+        let mut best: Option<(f64, GroupResult)> = None;
+        for (selector, (element, encoder)) in (0..).zip(&self.alternatives) {
+            let (scale, stored) = self.max_scale(largest, max_magnitude(element), 1.0);
+            let codes = encode_all(encoder, values, indices, |x| x / stored)?;
+            let error = squared_error(element, values, &codes, stored);
+            if best.as_ref().is_none_or(|(least, _)| error < *least) {
+                best = Some((error, GroupResult { scale, selector, codes, zero: 0 }));
+            }
+        }
+        Ok(best.map(|(_, result)| result).unwrap_or_default())
+    }
+
+    /// Unsigned integers with a zero point, or with a minimum.
+    fn affine(&self, values: &[f32], indices: &[usize]) -> Result<GroupResult, FormatError> {
+        let finite = values.iter().copied().filter(|value| value.is_finite());
+        let (mut low, mut high) = finite
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        if low > high {
+            (low, high) = (0.0, 0.0);
+        }
+        let minimum_encoder = if let Zero::Minimum(element) = &self.format.zero {
+            Some(ScaleEncoder::new(element))
+        } else {
+            // Zero must have a code of its own.
+            (low, high) = (low.min(0.0), high.max(0.0));
+            None
+        };
+        // Halves, so that the difference of the extremes does not overflow.
+        let wanted = (high / 2.0 - low / 2.0) / (self.max / 2.0);
+        let (scale, stored) = self.scale.encode(if wanted == 0.0 { 1.0 } else { wanted });
+        if let Some(encoder) = minimum_encoder {
+            let zero = encoder.encode_as_it_is(low);
+            let minimum = encoder.decode(zero);
+            let codes = encode_all(&self.encoder, values, indices, |x| (x - minimum) / stored)?;
+            return Ok(GroupResult { scale, zero, codes, selector: 0 });
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "between 0 and the largest code")]
+        #[expect(clippy::cast_sign_loss, reason = "between 0 and the largest code")]
+        let zero = (-low / stored).round_ties_even().clamp(0.0, self.max) as u32;
+        // Rounded first and moved then, as ONNX and GPTQ do: ties go to the even difference.
+        let offset = f64::from(zero);
+        let integers = Encoder::new(
+            &Element::Int(crate::int::Int::signed(32)),
+            EncodeOptions { nan: NanPolicy::Zero, ..*self.encoder.options() },
+        );
+        let top = i64::from(crate::int::low_mask(self.format.element.bits().to_le_bytes()[0]));
+        let codes = values.iter().zip(indices).map(|(&value, &index)| {
+            let rounded = integers.encode((value / stored).into(), index as u64)?.cast_signed();
+            #[expect(clippy::cast_possible_truncation, reason = "an integer of 32 bits")]
+            let moved = (i64::from(rounded) + offset as i64).clamp(0, top);
+            Ok(u32::try_from(moved).unwrap_or(0))
+        });
+        Ok(GroupResult {
+            scale,
+            zero,
+            codes: codes.collect::<Result<_, FormatError>>()?,
+            selector: 0,
+        })
+    }
+}
+
+fn encode_all(
+    encoder: &Encoder,
+    values: &[f32],
+    indices: &[usize],
+    scaled: impl Fn(f32) -> f32,
+) -> Result<Vec<u32>, FormatError> {
+    let codes = values.iter().zip(indices);
+    codes.map(|(&value, &index)| encoder.encode(scaled(value).into(), index as u64)).collect()
+}
+
+/// Σ (x − decoded)² in f64.
+fn squared_error(element: &Element, values: &[f32], codes: &[u32], scale: f32) -> f64 {
+    let errors = values.iter().zip(codes).map(|(&value, &code)| {
+        #[expect(clippy::cast_possible_truncation, reason = "values of element formats are f32")]
+        let decoded = element.decode(code) as f32 * scale;
+        (f64::from(value) - f64::from(decoded)).powi(2)
+    });
+    errors.sum()
+}
+
+/// The largest magnitude of the finite values.
+fn largest_magnitude(values: &[f32]) -> f32 {
+    let finite = values.iter().map(|value| value.abs()).filter(|value| value.is_finite());
+    finite.fold(0.0, f32::max)
+}
+
+fn power_of_two_f32(power: i32) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "an f32, maybe subnormal")]
+    let value = power_of_two(power.into()) as f32;
+    value
+}
+
+impl Quantized {
+    /// Decodes the whole matrix.
+    ///
+    /// # Errors
+    /// Where `out` has another length.
+    pub fn dequantize(&self, out: &mut [f32]) -> Result<(), FormatError> {
+        check_length(out.len(), self.rows, self.columns)?;
+        if let Storage::Gguf(block_type) = self.format.storage {
+            return block_type.decode(&self.codes, out);
+        }
+        let reader = self.reader();
+        for (index, out) in out.iter_mut().enumerate() {
+            *out = reader.value(index);
+        }
+        Ok(())
+    }
+
+    /// Decodes single elements.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        let format = &self.format;
+        let scale = format.scale.as_ref();
+        let granularity = scale.map_or(Granularity::Tensor, |scale| scale.granularity);
+        let table = |element: &Element| {
+            if element.bits() <= 8 {
+                element.enumerate().map(|(_, value)| to_f32(value)).collect()
+            } else {
+                Vec::new()
+            }
+        };
+        let groups_each = match (format.super_scale.as_ref(), scale) {
+            (Some(above), Some(scale)) => {
+                match (above.granularity.elements(), scale.granularity.elements()) {
+                    (Some(above), Some(elements)) => {
+                        usize::try_from(above / elements).unwrap_or(usize::MAX)
+                    }
+                    _ => usize::MAX,
+                }
+            }
+            _ => usize::MAX,
+        };
+        let tables = if format.alternatives.is_empty() {
+            vec![table(&format.element)]
+        } else {
+            format.alternatives.iter().map(|book| table(&Element::CodeBook(book.clone()))).collect()
+        };
+        Reader {
+            quantized: self,
+            groups: Groups::new(granularity, self.rows, self.columns),
+            tables,
+            groups_each: groups_each.max(1),
+        }
+    }
+
+    /// The bytes that the tensor takes, scales and all.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.codes.len()
+            + self.scales.len()
+            + self.zeros.len()
+            + self.selectors.len()
+            + 4 * self.super_scales.len()
+    }
+}
+
+fn to_f32(value: f64) -> f32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "element values are f32; 32-bit integers and posits are rounded"
+    )]
+    let value = value as f32;
+    canonical(value)
+}
+
+/// Decodes single elements of a planar tensor.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    quantized: &'a Quantized,
+    groups: Groups,
+    /// The values of the codes, by selector; empty for wide codes.
+    tables: Vec<Vec<f32>>,
+    groups_each: usize,
+}
+
+impl Reader<'_> {
+    /// The groups of the tensor.
+    #[must_use]
+    pub const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The scale of a group, with the super-scale, as decoding uses it. 1 for formats without scales.
+    ///
+    /// # Panics
+    /// Where there is no such group.
+    #[must_use]
+    pub fn scale(&self, group: usize) -> f32 {
+        let Some(scale) = &self.quantized.format.scale else { return 1.0 };
+        let code = get(&self.quantized.scales, scale.element.bits(), group);
+        let above =
+            self.quantized.super_scales.get(group / self.groups_each).copied().unwrap_or(1.0);
+        let grid = if scale.rule == ScaleRule::FourThirds { 4.0 / 3.0 } else { 1.0 };
+        to_f32(scale.element.decode(code)) * above * grid
+    }
+
+    /// The value of an element; NaN is [`crate::float::CANONICAL_NAN`].
+    ///
+    /// # Panics
+    /// Where there is no such element, or the tensor holds GGUF records.
+    #[must_use]
+    pub fn value(&self, index: usize) -> f32 {
+        let quantized = self.quantized;
+        let format = &quantized.format;
+        let code = get(&quantized.codes, format.element.bits(), index);
+        if format.scale.is_none() {
+            return self.element(0, code);
+        }
+        let group = self.groups.of_element(index);
+        let selector = match format.selector_bits() {
+            0 => 0,
+            bits => get(&quantized.selectors, bits, group),
+        };
+        let (value, scale) = (self.element(selector as usize, code), self.scale(group));
+        canonical(match &format.zero {
+            Zero::None => value * scale,
+            #[expect(clippy::cast_precision_loss, reason = "a zero point of a few bits")]
+            Zero::Constant(zero) => (value - *zero as f32) * scale,
+            Zero::Point => {
+                (value - self.element(0, get(&quantized.zeros, format.zero_bits(), group))) * scale
+            }
+            Zero::Minimum(element) => {
+                value * scale + to_f32(element.decode(get(&quantized.zeros, element.bits(), group)))
+            }
+        })
+    }
+
+    fn element(&self, selector: usize, code: u32) -> f32 {
+        match self.tables[selector].get(code as usize) {
+            Some(value) => *value,
+            None => to_f32(self.quantized.format.element.decode(code)),
+        }
+    }
+}
+
+fn get(bytes: &[u8], bits: u32, index: usize) -> u32 {
+    pack::get(bytes, bits, index).expect("an index within the tensor")
+}

@@ -1,0 +1,57 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { codeOf } from '../../ts/errors.ts';
+import { commit, load, type Machine, machine, type Run, root } from './machine.ts';
+
+/** One line of a benchmark's table: what was measured, and figures with their unit in the name. */
+export type Row = Readonly<Record<string, unknown>>;
+
+interface ResultsFile {
+  machine: Machine;
+  benches: Record<string, Run & { rows: Row[] }>;
+}
+
+/** `benches/results/<cpu>.json`: one file for each kind of CPU. */
+function fileOf({ cpu }: Machine): string {
+  const slug = cpu
+    .toLowerCase()
+    .replace(/\((r|tm)\)/g, '')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+  return path.join(root, 'benches/results', `${slug}.json`);
+}
+
+function read(file: string): ResultsFile | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Runs a benchmark, prints its rows with all that they depend on, and puts them into the results of this CPU. */
+export async function record(name: string, measure: () => Promise<Row[]>): Promise<void> {
+  const here = machine();
+  const before = load();
+  console.log(`\n== ${name}: ${here.cpu}, ${here.cores} cores, ${here.isa}, Node ${here.node}, ${commit()}`);
+  const rows = await measure();
+  const run: Run = { date: new Date().toISOString(), commit: commit(), load: { before, after: load() } };
+  console.table(rows.map(flatten));
+  console.log(`load ${run.load.before} before, ${run.load.after} after`);
+  const file = fileOf(here);
+  const benches = { ...read(file)?.benches, [name]: { ...run, rows } };
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ machine: here, benches } satisfies ResultsFile, null, 2)}\n`);
+}
+
+/** `{ a: { min: 1 } }` as `{ 'a.min': 1 }`. */
+function flatten(row: Row): Row {
+  return Object.fromEntries(
+    Object.entries(row).flatMap(([key, value]) =>
+      value !== null && typeof value === 'object' && !Array.isArray(value)
+        ? Object.entries(value).map(([inner, item]) => [`${key}.${inner}`, item])
+        : [[key, value]],
+    ),
+  );
+}

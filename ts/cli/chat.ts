@@ -22,8 +22,8 @@ const HELP = `  /help    this list
   A line that ends with \\ goes on in the next one.
 `;
 
-/** What came of asking for a line: the line, or that the user is done with it in one way or the other. */
-type Line = { text: string } | 'interrupted' | 'closed';
+/** What came of asking for a line: its text; Ctrl-C on a begun one; Ctrl-C on an empty one; Ctrl-D. */
+type Line = { text: string } | 'cleared' | 'interrupted' | 'closed';
 
 /**
  * Reads lines from a terminal, with history and editing. The interface lives for one line only: while an answer streams the terminal is
@@ -42,22 +42,19 @@ class Prompter {
         historySize: 500,
         removeHistoryDuplicates: true,
       });
+      // Closing emits `close` again; the promise is settled by then.
       const finish = (line: Line) => {
-        lines.removeAllListeners('close');
-        lines.close();
         resolve(line);
+        lines.close();
       };
       lines.on('history', (history) => {
         this.#history = history;
       });
       lines.once('line', (text) => finish({ text }));
-      lines.once('close', () => {
-        process.stdout.write('\n');
-        finish('closed');
-      });
+      lines.once('close', () => resolve('closed'));
       lines.on('SIGINT', () => {
         process.stdout.write('\n');
-        finish('interrupted');
+        finish(lines.line === '' ? 'interrupted' : 'cleared');
       });
       lines.prompt();
     });
@@ -81,7 +78,7 @@ async function answer(
     } catch (error) {
       if (codeOf(error) === 'ERR_ABORTED') {
         if (!terminal.json) await terminal.write('\n');
-        terminal.note('(stopped)');
+        terminal.note('(stopped; Ctrl-C again leaves)');
         return undefined;
       }
       if (codeOf(error) !== 'ERR_CONTEXT_LENGTH' || terminal.json) throw error;
@@ -121,21 +118,24 @@ async function converseInTerminal(
   chat: Chat,
   options: GenerateOptions,
 ): Promise<number | undefined> {
-  const { terminal } = context;
+  const { terminal, interrupts } = context;
   const prompter = new Prompter();
-  let interruptions = 0;
+  let wasInterrupted = false;
   let unfinished = '';
   terminal.note('/help lists the commands; Ctrl-D leaves.');
   for (;;) {
     const line = await prompter.ask(terminal.paint('cyan', unfinished === '' ? '> ' : '. '));
-    if (line === 'closed') return undefined;
-    if (line === 'interrupted') {
+    if (line === 'closed') {
+      await terminal.write('\n');
+      return undefined;
+    }
+    if (line === 'interrupted' && wasInterrupted) return EXIT_INTERRUPTED;
+    wasInterrupted = line === 'interrupted';
+    if (line === 'interrupted' || line === 'cleared') {
       unfinished = '';
-      if (++interruptions > 1) return EXIT_INTERRUPTED;
-      terminal.note('Ctrl-C again leaves.');
+      if (wasInterrupted) terminal.note('Ctrl-C again leaves.');
       continue;
     }
-    interruptions = 0;
     if (line.text.endsWith('\\')) {
       unfinished += `${line.text.slice(0, -1)}\n`;
       continue;
@@ -153,6 +153,8 @@ async function converseInTerminal(
     else {
       const before = chat.messages.length;
       const generation = await answer(context, chat, question, options);
+      wasInterrupted = interrupts.exitCode !== undefined;
+      interrupts.exitCode = undefined;
       if (generation === undefined) continue;
       if (chat.messages.length < before + 2)
         terminal.note('(the oldest turns were dropped: the context is full)');

@@ -103,7 +103,7 @@ fn check(projection: &Projection<'_>, activations: &Activations) -> Result<(), T
     if let Some(bias) = bias {
         TensorError::check_length("a bias", weights.rows(), bias.len())?;
     }
-    let expected = weights.rows().checked_mul(activations.tokens()).unwrap_or(usize::MAX);
+    let expected = weights.rows().saturating_mul(activations.tokens());
     TensorError::check_length("the output of a product", expected, out.len())
 }
 

@@ -90,15 +90,15 @@ impl ActivationBlock {
     }
 
     /// Four codes, as the lanes of an integer dot product take them.
+    ///
+    /// # Panics
+    /// Where `quad` is 8 or more.
     #[inline(always)]
     pub(super) const fn quad(&self, quad: usize) -> i32 {
-        let k = 4 * quad;
-        i32::from_le_bytes([
-            self.codes[k].cast_unsigned(),
-            self.codes[k + 1].cast_unsigned(),
-            self.codes[k + 2].cast_unsigned(),
-            self.codes[k + 3].cast_unsigned(),
-        ])
+        assert!(quad < BLOCK / 4);
+        // One load. Joined from bytes, it becomes half of a wider load and shifts, which no instruction can broadcast from memory.
+        // SAFETY: a block begins with its codes, 32 bytes, and is aligned to 64.
+        unsafe { std::ptr::from_ref(self).cast::<i32>().add(quad).read() }
     }
 
     /// `scale` × the sum of half `half` of the codes, rounded once.

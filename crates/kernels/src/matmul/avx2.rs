@@ -43,8 +43,8 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
             if T == 1 {
                 prefetch::<L>(&block);
             }
-            // SAFETY: the block has the activations of `T` tokens.
-            let activations = unsafe { &*block.activations.cast::<[ActivationBlock; T]>() };
+            // SAFETY: the step has `T` tokens.
+            let [even, odd] = unsafe { block.activations::<T>() };
             for &half in halves {
                 // SAFETY: the block is of a valid product.
                 let (codes, scales) = unsafe {
@@ -56,7 +56,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
                 };
                 for t in 0..T {
                     let acc = &mut acc[half][t];
-                    *acc = accumulate::<L>(*acc, &codes, &scales, &activations[t]);
+                    *acc = accumulate::<L>(*acc, &codes, &scales, [&even[t], &odd[t]]);
                 }
             }
         }
@@ -86,14 +86,14 @@ const fn run(codes: Codes) -> usize {
     (i16::MAX as usize) / (2 * 127 * largest)
 }
 
-/// Adds one block of one token.
+/// Adds one block of one token, given twice ([`Block::activations`]).
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn accumulate<L: Layout>(
     mut acc: __m256,
     codes: &[__m256i; 8],
     scales: &BlockScales,
-    block: &ActivationBlock,
+    [block, odd]: [&ActivationBlock; 2],
 ) -> __m256 {
     let signed = const { is_signed(L::SPEC.codes) };
     let offset = const { if is_signed(L::SPEC.codes) { 0 } else { L::SPEC.codes.offset() } };
@@ -103,7 +103,8 @@ fn accumulate<L: Layout>(
         for from in (first..first + quads).step_by(run) {
             let mut pairs = _mm256_setzero_si256();
             for quad in from..(from + run).min(first + quads) {
-                let activations = _mm256_set1_epi32(block.quad(quad));
+                let four = if quad % 2 == 0 { block.quad(quad) } else { odd.quad(quad) };
+                let activations = _mm256_set1_epi32(four);
                 let product = if signed {
                     let activations = _mm256_sign_epi8(activations, codes[quad]);
                     _mm256_maddubs_epi16(_mm256_abs_epi8(codes[quad]), activations)

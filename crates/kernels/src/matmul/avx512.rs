@@ -29,6 +29,19 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
     }
 }
 
+/// Repeats a body for each constant `$t` below `$count`, at most 8: the accumulators of a loop that the compiler does not unroll live in memory.
+macro_rules! unroll {
+    ($t:ident < $count:ident, $body:block) => {
+        unroll!($t, $count, $body, 0, 1, 2, 3, 4, 5, 6, 7)
+    };
+    ($t:ident, $count:ident, $body:block, $($index:literal),*) => {
+        $(if $index < $count {
+            let $t = $index;
+            $body
+        })*
+    };
+}
+
 /// The scales of 16 rows in one block, of each half.
 struct BlockScales {
     scale: [__m512; 2],
@@ -47,16 +60,12 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
             }
         }
         // SAFETY: the block, its header and the activations of `T` tokens are of a valid product.
-        let (codes, scales, activations) = unsafe {
-            (
-                load_codes::<L>(block.codes),
-                load_scales::<L>(&block),
-                &*block.activations.cast::<[ActivationBlock; T]>(),
-            )
+        let (codes, scales, [even, odd]) = unsafe {
+            (load_codes::<L>(block.codes), load_scales::<L>(&block), block.activations::<T>())
         };
-        for t in 0..T {
-            acc[t] = accumulate::<L>(acc[t], &codes, &scales, &activations[t]);
-        }
+        unroll!(t < T, {
+            acc[t] = accumulate::<L>(acc[t], &codes, &scales, [&even[t], &odd[t]]);
+        });
     }
     for (t, acc) in acc.into_iter().enumerate() {
         // SAFETY: token `t` is one of the step's.
@@ -78,20 +87,21 @@ pub(super) unsafe fn store<A>(step: &Step<A>, token: usize, acc: __m512) {
     unsafe { _mm512_mask_storeu_ps(step.out.wrapping_add(token * step.out_stride), rows, acc) };
 }
 
-/// Adds one block of one token.
+/// Adds one block of one token, given twice ([`Block::activations`]).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
 fn accumulate<L: Layout>(
     mut acc: __m512,
     codes: &[__m512i; 8],
     scales: &BlockScales,
-    block: &ActivationBlock,
+    [block, odd]: [&ActivationBlock; 2],
 ) -> __m512 {
     let offset = const { L::SPEC.codes.offset() };
     let dot = |start: i32, quads: std::ops::Range<usize>| {
         let mut dot = _mm512_set1_epi32(start);
         for quad in quads {
-            dot = _mm512_dpbusd_epi32(dot, codes[quad], _mm512_set1_epi32(block.quad(quad)));
+            let four = if quad % 2 == 0 { block.quad(quad) } else { odd.quad(quad) };
+            dot = _mm512_dpbusd_epi32(dot, codes[quad], _mm512_set1_epi32(four));
         }
         _mm512_cvtepi32_ps(dot)
     };

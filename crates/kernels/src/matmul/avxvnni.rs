@@ -36,8 +36,8 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
             if T == 1 {
                 prefetch::<L>(&block);
             }
-            // SAFETY: the block has the activations of `T` tokens.
-            let activations = unsafe { &*block.activations.cast::<[ActivationBlock; T]>() };
+            // SAFETY: the step has `T` tokens.
+            let [even, odd] = unsafe { block.activations::<T>() };
             for &half in halves {
                 // SAFETY: the block is of a valid product.
                 let (codes, scales) = unsafe {
@@ -45,7 +45,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
                 };
                 for t in 0..T {
                     let acc = &mut acc[half][t];
-                    *acc = accumulate::<L>(*acc, &codes, &scales, &activations[t]);
+                    *acc = accumulate::<L>(*acc, &codes, &scales, [&even[t], &odd[t]]);
                 }
             }
         }
@@ -58,20 +58,21 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
     }
 }
 
-/// Adds one block of one token.
+/// Adds one block of one token, given twice ([`Block::activations`]).
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 fn accumulate<L: Layout>(
     mut acc: __m256,
     codes: &[__m256i; 8],
     scales: &BlockScales,
-    block: &ActivationBlock,
+    [block, odd]: [&ActivationBlock; 2],
 ) -> __m256 {
     let offset = const { L::SPEC.codes.offset() };
     let dot = |start: i32, quads: std::ops::Range<usize>| {
         let mut dot = _mm256_set1_epi32(start);
         for quad in quads {
-            dot = _mm256_dpbusd_avx_epi32(dot, codes[quad], _mm256_set1_epi32(block.quad(quad)));
+            let four = if quad % 2 == 0 { block.quad(quad) } else { odd.quad(quad) };
+            dot = _mm256_dpbusd_avx_epi32(dot, codes[quad], _mm256_set1_epi32(four));
         }
         _mm256_cvtepi32_ps(dot)
     };

@@ -450,8 +450,9 @@ impl Format {
                     granularity: Granularity::Tensor,
                     rule: ScaleRule::MaxMagnitude,
                 };
+                let is_new = base.is_none();
                 let base = base.as_ref().unwrap_or(&default);
-                if scale.granularity != base.granularity || *base == default && scale == base {
+                if scale.granularity != base.granularity || is_new && scale == base {
                     _ = write!(text, ":{}", scale.granularity);
                 }
                 if scale.element != base.element {

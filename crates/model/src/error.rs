@@ -1,5 +1,12 @@
 //! What can go wrong in this crate.
 
+use dyadic_formats::FormatError;
+use dyadic_kernels::IsaError;
+use dyadic_kernels::rope::RopeError;
+use dyadic_tensor::TensorError;
+
+use crate::decoder::DecoderError;
+use crate::engine::EngineError;
 use crate::file_map::FileError;
 use crate::gguf::GgufError;
 use crate::npy::NpyError;
@@ -29,6 +36,24 @@ pub enum ModelError {
     /// A vocabulary, a text or a token id is not usable.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A file is no decoder that can be run.
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
+    /// A request could not be carried out.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The frequencies of a rotary embedding cannot be.
+    #[error(transparent)]
+    Rope(#[from] RopeError),
+    /// An instruction set that this CPU has not.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+    /// Weights could not be packed, or the thread pool not be made.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    /// Data that are not of their format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 }
 
 impl ModelError {
@@ -42,6 +67,12 @@ impl ModelError {
             Self::Safetensors(error) => error.code(),
             Self::Sampling(error) => error.code(),
             Self::Tokenizer(error) => error.code(),
+            Self::Decoder(error) => error.code(),
+            Self::Engine(error) => error.code(),
+            Self::Rope(error) => error.code(),
+            Self::Isa(error) => error.code(),
+            Self::Tensor(error) => error.code(),
+            Self::Format(error) => error.code(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod buffer;
 mod error;
 mod linear;
 mod packed;
+mod parallel;
 pub mod pool;
 mod shape;
 

@@ -166,3 +166,14 @@ impl fmt::Display for IsaError {
 }
 
 impl std::error::Error for IsaError {}
+
+impl IsaError {
+    /// The stable code that JavaScript sees.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "ERR_ISA_UNKNOWN",
+            Self::Unsupported(_) => "ERR_ISA_UNSUPPORTED",
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What this machine offers, and what a file holds.
+
+use std::path::Path;
+
+use dyadic_kernels::{Isa, Kernels};
+use dyadic_model::gguf::GgufFile;
+use dyadic_tensor::pool::Pool;
+use napi_derive::napi;
+use serde_json::json;
+
+use crate::error::{Result, guard};
+
+/// The instruction sets, kernels and threads in use, as JSON:
+/// `{version, architecture, isa, isas, threads, kernels: [{op, name, isa}]}`.
+#[napi]
+pub fn doctor() -> Result<String> {
+    guard(|| {
+        let kernels = Kernels::active()?;
+        let list = kernels
+            .list()
+            .into_iter()
+            .map(|kernel| json!({"op": kernel.op, "name": kernel.name, "isa": kernel.isa.name()}));
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "architecture": std::env::consts::ARCH,
+            "isa": kernels.isa().name(),
+            "isas": Isa::supported().map(Isa::name).collect::<Vec<_>>(),
+            "threads": Pool::global()?.threads(),
+            "kernels": list.collect::<Vec<_>>(),
+        })
+        .to_string())
+    })
+}
+
+/// Metadata and tensors of a GGUF file, as JSON.
+#[napi]
+pub fn inspect(path: String) -> Result<String> {
+    guard(|| Ok(GgufFile::open(Path::new(&path))?.inspect().to_string()))
+}

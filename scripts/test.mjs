@@ -4,6 +4,7 @@
 // `dyadic_testkit::skip`.
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { bringUpToDate } from './lib/build.mjs';
@@ -125,7 +126,7 @@ async function fetchModel() {
 
 /** The Rust tests as a Raspberry Pi 4, a Raspberry Pi 5 and the emulator's best CPU would run them. */
 async function arm64() {
-  const folder = path.join(root, 'target/arm64-toolchain');
+  const folder = path.join(homedir(), '.cache/dyadic-arm64');
   await one('arm64 toolchain', 'bash', ['scripts/arm64-setup.sh', folder]);
   if (counts.at(-1)?.failed) return;
   const withToolchain = ['bash', '-c', '. "$0/env" && exec "$@"', folder];

@@ -48,6 +48,11 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avxvnni;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +137,18 @@ macro_rules! layouts {
                         name: concat!("matmul_i8g32_", $text, "__avx512"),
                         isa: Isa::Avx512,
                         function: avx512::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "aarch64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__neon"),
+                        isa: Isa::Neon,
+                        function: neon::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "aarch64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__neon_dotprod"),
+                        isa: Isa::NeonDotprod,
+                        function: neon_dotprod::matmul::<types::$name>,
                     },
                 ],
             },

@@ -19,6 +19,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +60,12 @@ pub(crate) static OP: Op<QuantizeActivationsFn> = Op {
             name: "quantize_activations_f32_i8g32__avx512",
             isa: Isa::Avx512,
             function: avx512::quantize_activations,
+        },
+        #[cfg(target_arch = "aarch64")]
+        Kernel {
+            name: "quantize_activations_f32_i8g32__neon",
+            isa: Isa::Neon,
+            function: neon::quantize_activations,
         },
     ],
 };

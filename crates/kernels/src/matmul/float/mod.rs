@@ -16,6 +16,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 #[cfg(test)]
 mod tests;
 
@@ -131,6 +134,12 @@ macro_rules! op {
                     name: concat!("matmul_f32_", $name, "__avx512"),
                     isa: Isa::Avx512,
                     function: avx512::matmul::<$float>,
+                },
+                #[cfg(target_arch = "aarch64")]
+                Kernel {
+                    name: concat!("matmul_f32_", $name, "__neon"),
+                    isa: Isa::Neon,
+                    function: neon::matmul::<$float>,
                 },
             ],
         }

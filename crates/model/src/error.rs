@@ -5,6 +5,7 @@ use dyadic_kernels::IsaError;
 use dyadic_kernels::rope::RopeError;
 use dyadic_tensor::TensorError;
 
+use crate::chat_template::ChatTemplateError;
 use crate::decoder::DecoderError;
 use crate::engine::EngineError;
 use crate::file_map::FileError;
@@ -54,6 +55,9 @@ pub enum ModelError {
     /// Data that are not of their format.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// Chat messages or a chat template are not usable.
+    #[error(transparent)]
+    ChatTemplate(#[from] ChatTemplateError),
 }
 
 impl ModelError {
@@ -73,6 +77,7 @@ impl ModelError {
             Self::Isa(error) => error.code(),
             Self::Tensor(error) => error.code(),
             Self::Format(error) => error.code(),
+            Self::ChatTemplate(error) => error.code(),
         }
     }
 }

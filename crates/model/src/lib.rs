@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod chat_template;
 pub mod decoder;
 pub mod dtype;
 pub mod engine;

@@ -1,5 +1,7 @@
 //! The engine on a tiny model: one answer however the work is cut, sessions, samples, limits, abort.
 
+#![expect(clippy::cast_possible_truncation, reason = "the sizes of a tiny model")]
+
 mod support;
 
 use std::sync::Arc;

@@ -240,15 +240,13 @@ impl Run<'_> {
                 projection(&layer.value, &mut scratch.value),
             ],
         );
-        match batch.first().map(|entry| entry.cache.shape().kv_type) {
-            Some(KvType::F32) => {
-                self.append::<f32>(scratch, batch, index, layer);
-                self.attend::<f32>(scratch, batch, index, layer);
-            }
-            _ => {
-                self.append::<u16>(scratch, batch, index, layer);
-                self.attend::<u16>(scratch, batch, index, layer);
-            }
+        let kv_type = batch.first().map(|entry| entry.cache.shape().kv_type);
+        if kv_type == Some(KvType::F32) {
+            self.append::<f32>(scratch, batch, index, layer);
+            self.attend::<f32>(scratch, batch, index, layer);
+        } else {
+            self.append::<u16>(scratch, batch, index, layer);
+            self.attend::<u16>(scratch, batch, index, layer);
         }
         self.project(
             &mut scratch.activations,

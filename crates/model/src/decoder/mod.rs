@@ -69,8 +69,7 @@ impl Decoder {
         progress: &mut dyn FnMut(f32) -> Result<(), EngineError>,
     ) -> Result<Self, ModelError> {
         let config = Config::from_metadata(file.metadata())?;
-        let tensor_bytes =
-            file.tensors().iter().filter_map(TensorInfo::byte_len).sum::<u64>() as usize;
+        let tensor_bytes = file.tensors().iter().filter_map(TensorInfo::byte_len).sum();
         let mut loader =
             Loader { file, kernels, pool, threads, progress, tensor_bytes, done: 0, parameters: 0 };
         let (width, inner) = (config.embedding_length, config.feed_forward_length);
@@ -212,8 +211,8 @@ struct Loader<'a> {
     threads: usize,
     progress: &'a mut dyn FnMut(f32) -> Result<(), EngineError>,
     /// Bytes of all tensors, and of those taken.
-    tensor_bytes: usize,
-    done: usize,
+    tensor_bytes: u64,
+    done: u64,
     parameters: u64,
 }
 
@@ -238,7 +237,7 @@ impl Loader<'_> {
         let gguf_type = info.known_type().expect("data() refuses unknown types");
         let taken = convert(self, gguf_type, bytes)?;
         self.file.release(info);
-        self.done += bytes.len();
+        self.done += bytes.len() as u64;
         self.parameters += info.elements() as u64;
         #[expect(clippy::cast_precision_loss, reason = "a progress display")]
         let fraction = self.done as f32 / self.tensor_bytes.max(1) as f32;

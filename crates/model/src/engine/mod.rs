@@ -27,12 +27,12 @@ pub use request::{
 };
 
 use crate::ModelError;
+use crate::chat_template::{ChatTemplate, Message, RenderOptions};
 use crate::decoder::Decoder;
 use crate::gguf::GgufFile;
 use crate::kv_cache::KvType;
 use crate::tokenizer::Tokenizer;
 use pending::TokenTrie;
-use pending::{ChatTemplate, Message, RenderOptions};
 use scheduler::Scheduler;
 
 /// The context length where none is asked for, if the model was trained for at least as much.
@@ -132,6 +132,7 @@ impl LanguageModel {
         job: Arc<Job>,
         done: impl FnOnce(Result<Self, ModelError>) + Send + 'static,
     ) {
+        let waiting = Arc::clone(&job);
         let load = move || {
             let loaded = catch_unwind(AssertUnwindSafe(|| Self::load(&options, &job)))
                 .unwrap_or_else(|panic| Err(EngineError::from_panic(panic.as_ref()).into()));
@@ -144,11 +145,10 @@ impl LanguageModel {
                 Err(error) => done(Err(error)),
             }
         };
-        // A process that cannot start a thread any more has no way to tell its caller but to panic here, which the boundary reports.
-        std::thread::Builder::new()
-            .name("dyadic-engine".to_owned())
-            .spawn(load)
-            .expect("the system has no thread left for a model");
+        let started = std::thread::Builder::new().name("dyadic-engine".to_owned()).spawn(load);
+        if let Err(error) = started {
+            waiting.send(Event::Failed(EngineError::Internal(error.to_string()).into()));
+        }
     }
 
     fn load(options: &LoadOptions, job: &Arc<Job>) -> Result<Self, ModelError> {
@@ -260,12 +260,7 @@ impl LanguageModel {
         messages: &str,
         add_generation_prompt: bool,
     ) -> Result<String, ModelError> {
-        let messages: Vec<Message> =
-            serde_json::from_str(messages).map_err(|error| EngineError::Option {
-                option: "messages",
-                value: error.to_string(),
-                expected: "a list of objects with a role and a content",
-            })?;
+        let messages = Message::list_from_json(messages)?;
         let options = RenderOptions { add_generation_prompt, ..RenderOptions::default() };
         self.shared.chat_template.render(&messages, &options)
     }

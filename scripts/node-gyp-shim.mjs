@@ -4,7 +4,9 @@
 // DYADIC_GLIBC=2.17 sets the oldest glibc that the result runs on. It, and every Linux target that is not this machine's, is built by
 // cargo-zigbuild, which must be installed together with zig and the target's standard library.
 
+import { cpSync } from 'node:fs';
 import path from 'node:path';
+import { bringUpToDate } from './lib/build.mjs';
 import { root, run } from './lib/process.mjs';
 
 /** Rust's names of the targets. */
@@ -39,21 +41,17 @@ const hostLibc = report.header.glibcVersionRuntime ? 'glibc' : 'musl';
 const isHost = platform === process.platform && arch === process.arch && (!isLinux || libc === hostLibc);
 const floor = isLinux && libc === 'glibc' && glibc !== '';
 
-const target = [];
-if (!isHost || floor) target.push('--target', floor ? `${triple}.${glibc}` : triple);
-if (isLinux && (!isHost || floor)) target.push('--cross-compile');
-
-const napi = path.join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
-const { status } = await run(process.execPath, [
-  napi,
-  'build',
-  '--platform',
-  '--release',
-  '--no-js',
-  '--manifest-path',
-  'crates/node/Cargo.toml',
-  '--output-dir',
-  path.resolve('build/Release'),
-  ...target,
-]);
-process.exitCode = status;
+const destination = path.resolve('build/Release');
+if (isHost && !floor) {
+  // What `npm run build` makes; built anew only where it is older than its sources.
+  if (!(await bringUpToDate())) process.exit(1);
+  const built = path.join(root, 'build/Release');
+  if (built !== destination) cpSync(built, destination, { recursive: true });
+} else {
+  const target = floor ? `${triple}.${glibc}` : triple;
+  const napi = path.join(root, 'node_modules/@napi-rs/cli/dist/cli.js');
+  const options = ['--platform', '--release', '--no-js', '--manifest-path', 'crates/node/Cargo.toml'];
+  const cross = isLinux ? ['--cross-compile'] : [];
+  const output = ['--output-dir', destination, '--target', target];
+  process.exitCode = (await run(process.execPath, [napi, 'build', ...options, ...cross, ...output])).status;
+}

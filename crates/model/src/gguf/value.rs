@@ -166,7 +166,8 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Reads a value of a type. The bytes have been stepped over once before, so only their content can be wrong.
+    /// Reads a value of a type, and steps over it, but of an array only to its first element. The bytes have been stepped over once before, so
+    /// only their content can be wrong.
     pub(super) fn read(
         reader: &mut Reader<'a>,
         value_type: ValueType,
@@ -193,13 +194,9 @@ impl<'a> Value<'a> {
                 Err(_) => return Err(ValueMismatch("a string that is not UTF-8".to_owned())),
             },
             ValueType::Array => {
-                let start = *reader;
                 let element_type = ValueType::read(reader, field)?;
                 let len = reader.count(element_type.smallest(), field)?;
-                let elements = *reader;
-                *reader = start;
-                ValueType::Array.skip(reader, field)?;
-                Self::Array(Array { element_type, len, elements })
+                Self::Array(Array { element_type, len, elements: *reader })
             }
         };
         Ok(value)
@@ -286,7 +283,15 @@ impl<'a> Array<'a> {
     /// The elements in order. A text that is not UTF-8 is an error.
     pub fn iter(&self) -> impl Iterator<Item = Result<Value<'a>, ValueMismatch>> + use<'a> {
         let Self { element_type, len, mut elements } = *self;
-        (0..len).map(move |_| Value::read(&mut elements, element_type))
+        (0..len).map(move |_| {
+            if element_type == ValueType::Array {
+                let array = Value::read(&mut elements.clone(), element_type)?;
+                element_type.skip(&mut elements, format_args!("value"))?;
+                Ok(array)
+            } else {
+                Value::read(&mut elements, element_type)
+            }
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod convert;
 pub mod elementary;
 pub mod exp;
 pub mod isa;
@@ -19,6 +20,7 @@ pub mod norm;
 pub mod quantize_activations;
 pub mod registry;
 pub mod rope;
+pub mod softmax;
 
 pub use isa::{Isa, IsaError};
 pub use registry::{Kernel, KernelInfo, Kernels, Op};

@@ -120,13 +120,27 @@ kernel_set! {
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
     attention_f16: crate::attention::ATTENTION_F16 as crate::attention::AttentionF16Fn;
     attention_f32: crate::attention::ATTENTION_F32 as crate::attention::AttentionF32Fn;
-    exp: crate::exp::EXP as crate::exp::ExpFn;
+    exp_scale: crate::softmax::EXP_SCALE as crate::softmax::ExpScaleFn;
+    exp_store: crate::softmax::EXP_STORE as crate::softmax::ExpStoreFn;
+    exp_sum: crate::softmax::EXP_SUM as crate::softmax::ExpSumFn;
+    ext_exp_scale: crate::softmax::EXT_EXP_SCALE as crate::softmax::ExtExpScaleFn;
+    ext_exp_sum: crate::softmax::EXT_EXP_SUM as crate::softmax::ExtExpSumFn;
+    f16_to_f32: crate::convert::F16_TO_F32 as crate::convert::F16ToF32Fn;
+    f32_to_f16: crate::convert::F32_TO_F16 as crate::convert::F32ToF16Fn;
+    l2_norm: crate::norm::L2_NORM as crate::norm::L2NormFn;
+    layer_norm: crate::norm::LAYER_NORM as crate::norm::LayerNormFn;
+    max: crate::softmax::MAX as crate::softmax::MaxFn;
+    online_sum: crate::softmax::ONLINE_SUM as crate::softmax::OnlineSumFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
     rope: crate::rope::ROPE as crate::rope::RopeFn;
+    scale: crate::softmax::SCALE as crate::softmax::ScaleFn;
+    soft_cap: crate::activation::SOFT_CAP as crate::activation::SoftCapFn;
+    subtract: crate::softmax::SUBTRACT as crate::softmax::SubtractFn;
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
     store_kv_f16: crate::attention::STORE_KV_F16 as crate::attention::StoreKvF16Fn;
     [families]
+    functions: crate::activation::function::OPS as crate::activation::function::FunctionFn;
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;
 }

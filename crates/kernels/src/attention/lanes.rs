@@ -2,7 +2,7 @@
 
 use super::scalar::{self, merge_sink};
 use super::{Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, value_stride};
-use crate::activation::lanes::tanh;
+use crate::activation::lanes::capped;
 use crate::exp::lanes::ext_exp;
 use crate::exp::scalar::scale_down;
 use crate::lanes::{LANES, Lanes};
@@ -47,17 +47,8 @@ struct Shape {
     soft_cap: Option<f32>,
 }
 
-/// The state of the `R` rows of a block.
-struct Block<'a> {
-    /// `[head_dim][R]`
-    queries: &'a [f32],
-    /// The keys of this tile that each row sees.
-    visible: [(usize, usize); MAX_ROWS],
-    exponents: &'a mut [f32],
-    sums: &'a mut [[f32; LANES]],
-    /// `[R][value_stride]`
-    accumulators: &'a mut [f32],
-}
+/// The scores of the rows of a block with the keys of a tile, later their weights.
+type Scores = [[f32; PAGE_TOKENS]; MAX_ROWS];
 
 /// `scores[r][j] = sum over d of q[d][r] * k[d][j]`, for `C` vectors of keys from `part` on.
 #[inline(always)]
@@ -66,7 +57,7 @@ fn dot_keys<S: Lanes, T: Element, const R: usize, const C: usize>(
     queries: &[f32],
     keys: &[T],
     part: usize,
-    scores: &mut [[f32; PAGE_TOKENS]; R],
+    scores: &mut Scores,
 ) {
     let mut sums = [[s.splat(0.0); C]; R];
     for (q, k) in queries.as_chunks::<R>().0.iter().zip(keys.as_chunks::<PAGE_TOKENS>().0) {
@@ -106,7 +97,7 @@ fn weigh<S: Lanes>(
     for c in 0..PARTS {
         let mut score = s.mul(s.load(&parts[c]), s.splat(shape.scale));
         if let Some(cap) = shape.soft_cap {
-            score = s.mul(s.splat(cap), tanh(s, s.mul(score, s.splat(1.0 / cap))));
+            score = capped(s, score, cap);
         }
         // The constants come first, so that a NaN passes.
         let score = s.max(s.splat(-SCORE_LIMIT), s.min(s.splat(SCORE_LIMIT), score));
@@ -143,7 +134,7 @@ fn weigh<S: Lanes>(
 #[inline(always)]
 fn add_values<S: Lanes, T: Element, const R: usize, const C: usize>(
     s: S,
-    p: &[[f32; PAGE_TOKENS]; R],
+    p: &[[f32; PAGE_TOKENS]],
     (first, end): (usize, usize),
     values: &[T],
     stride: usize,
@@ -184,7 +175,7 @@ fn add_values<S: Lanes, T: Element, const R: usize, const C: usize>(
 #[inline(always)]
 fn add_all_values<S: Lanes, T: Element, const R: usize>(
     s: S,
-    p: &[[f32; PAGE_TOKENS]; R],
+    p: &[[f32; PAGE_TOKENS]],
     range: (usize, usize),
     values: &[T],
     stride: usize,
@@ -207,29 +198,67 @@ fn add_all_values<S: Lanes, T: Element, const R: usize>(
     }
 }
 
-/// One tile for the `R` rows of a block.
+/// [`dot_keys`] for all of the keys of a tile.
 #[inline(always)]
-fn see_tile<S: Lanes, T: Element, const R: usize>(
+fn dot_all_keys<S: Lanes, T: Element, const R: usize>(
+    s: S,
+    queries: &[f32],
+    keys: &[T],
+    scores: &mut Scores,
+) {
+    if S::BLOCK == 4 {
+        dot_keys::<S, T, R, 4>(s, queries, keys, 0, scores);
+    } else {
+        for part in 0..PARTS {
+            dot_keys::<S, T, R, 1>(s, queries, keys, part, scores);
+        }
+    }
+}
+
+/// A call of a function that is generic over the number of rows of a block.
+macro_rules! for_rows {
+    ($count:expr, $f:ident::<$S:ty, $T:ty>($($arg:expr),*)) => {
+        match $count {
+            1 => $f::<$S, $T, 1>($($arg),*),
+            2 => $f::<$S, $T, 2>($($arg),*),
+            3 => $f::<$S, $T, 3>($($arg),*),
+            4 => $f::<$S, $T, 4>($($arg),*),
+            5 => $f::<$S, $T, 5>($($arg),*),
+            _ => $f::<$S, $T, 6>($($arg),*),
+        }
+    };
+}
+
+/// The state of the rows of a block.
+struct Block<'a> {
+    /// `[head_dim][rows]`
+    queries: &'a [f32],
+    /// The keys of this tile that each row sees.
+    visible: &'a [(usize, usize)],
+    exponents: &'a mut [f32],
+    sums: &'a mut [[f32; LANES]],
+    /// `[rows][value_stride]`
+    accumulators: &'a mut [f32],
+}
+
+/// One tile for the rows of a block.
+#[inline(always)]
+fn see_tile<S: Lanes, T: Element>(
     s: S,
     shape: Shape,
     block: &mut Block<'_>,
     keys: &[T],
     values: &[T],
 ) {
-    let mut p = [[0.0f32; PAGE_TOKENS]; R];
-    if S::BLOCK == 4 {
-        dot_keys::<S, T, R, 4>(s, block.queries, keys, 0, &mut p);
-    } else {
-        for part in 0..PARTS {
-            dot_keys::<S, T, R, 1>(s, block.queries, keys, part, &mut p);
-        }
-    }
+    let visible = block.visible;
+    let count = visible.len();
+    let mut p = [[0.0f32; PAGE_TOKENS]; MAX_ROWS];
+    for_rows!(count, dot_all_keys::<S, T>(s, block.queries, keys, &mut p));
 
     let stride = value_stride(shape.head_dim);
     let rows = block.accumulators.chunks_exact_mut(stride);
     let states = block.exponents.iter_mut().zip(block.sums.iter_mut());
-    for (((p, visible), (exponent, sums)), row) in
-        p.iter_mut().zip(block.visible).zip(states).zip(rows)
+    for (((p, &visible), (exponent, sums)), row) in p.iter_mut().zip(visible).zip(states).zip(rows)
     {
         if visible.0 >= visible.1 {
             continue;
@@ -244,17 +273,26 @@ fn see_tile<S: Lanes, T: Element, const R: usize>(
 
     // The keys that all rows see go together; what some see before or after them goes row by row, so that no row ever touches a value that
     // it does not see, be that infinite or never written.
-    let visible = &block.visible[..R];
     let first = visible.iter().fold(0, |first, v| first.max(v.0));
     let end = visible.iter().fold(PAGE_TOKENS, |end, v| end.min(v.1)).max(first);
-    for (r, row) in block.accumulators.chunks_exact_mut(stride).enumerate().take(R) {
-        let before = (visible[r].0, visible[r].1.min(first));
-        add_all_values::<S, T, 1>(s, &[p[r]], before, values, stride, row);
-    }
-    add_all_values::<S, T, R>(s, &p, (first, end), values, stride, block.accumulators);
-    for (r, row) in block.accumulators.chunks_exact_mut(stride).enumerate().take(R) {
-        let after = (visible[r].0.max(end), visible[r].1);
-        add_all_values::<S, T, 1>(s, &[p[r]], after, values, stride, row);
+    for step in 0..3 {
+        if step == 1 {
+            let accumulators = &mut *block.accumulators;
+            for_rows!(
+                count,
+                add_all_values::<S, T>(s, &p, (first, end), values, stride, accumulators)
+            );
+            continue;
+        }
+        let rows = block.accumulators.chunks_exact_mut(stride);
+        for ((row, &visible), p) in rows.zip(visible).zip(&p) {
+            let range = match step {
+                0 => (visible.0, visible.1.min(first)),
+                _ => (visible.0.max(end), visible.1),
+            };
+            let p = std::slice::from_ref(p);
+            add_all_values::<S, T, 1>(s, p, range, values, stride, row);
+        }
     }
 }
 
@@ -340,10 +378,11 @@ pub(super) fn attention<S: Lanes, T: Element>(
             let range = row..row + count;
             row += count;
             let mut visible = [(0, 0); MAX_ROWS];
+            let visible = &mut visible[..count];
             for (visible, row) in visible.iter_mut().zip(&input.visible[range.clone()]) {
                 *visible = within_tile(row.start, row.end, tile);
             }
-            if visible == [(0, 0); MAX_ROWS] {
+            if visible.iter().all(|&visible| visible == (0, 0)) {
                 continue;
             }
             let mut block = Block {
@@ -353,16 +392,11 @@ pub(super) fn attention<S: Lanes, T: Element>(
                 sums: &mut sums[range.clone()],
                 accumulators: &mut accumulators[range.start * stride..range.end * stride],
             };
-            macro_rules! see {
-                ($($count:literal)*) => {
-                    match count {
-                        $($count if converted => see_tile::<S, f32, $count>(s, shape, &mut block, keys, values),
-                        $count => see_tile::<S, T, $count>(s, shape, &mut block, page.keys, page.values),)*
-                        _ => unreachable!("blocks have one to six rows"),
-                    }
-                };
+            if converted {
+                see_tile::<S, f32>(s, shape, &mut block, keys, values);
+            } else {
+                see_tile::<S, T>(s, shape, &mut block, page.keys, page.values);
             }
-            see!(1 2 3 4 5 6);
         }
     }
 

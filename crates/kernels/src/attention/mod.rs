@@ -39,7 +39,7 @@ pub const PAGE_TOKENS: usize = 64;
 const SCORE_LIMIT: f32 = 262_144.0;
 
 /// The exponent of an empty sum: less than that of any score.
-const EMPTY_EXPONENT: f32 = -16_777_216.0;
+pub(crate) const EMPTY_EXPONENT: f32 = -16_777_216.0;
 
 /// The distance between the values of neighbouring tokens in a page: `head_dim` rounded up to 16.
 #[must_use]

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::{Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, value_stride};
-use crate::activation::scalar::tanh;
+use crate::activation::scalar::capped;
 use crate::exp::scalar::{ext_exp, scale_down};
 use crate::lanes::{LANES, canonical};
 
@@ -48,7 +48,7 @@ impl Row {
             }
             let mut score = dot * input.scale;
             if let Some(cap) = input.soft_cap {
-                score = cap * tanh(score * (1.0 / cap));
+                score = capped(score, cap);
             }
             *pair = ext_exp(score.clamp(-SCORE_LIMIT, SCORE_LIMIT));
         }

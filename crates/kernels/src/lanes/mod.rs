@@ -67,8 +67,6 @@ pub(crate) trait Lanes: Copy {
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// `c - a * b`, rounded once
-    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// The square root, correctly rounded
     fn sqrt(self, v: Self::F) -> Self::F;
     /// The nearest integer, ties to even
@@ -110,10 +108,9 @@ pub(crate) trait Lanes: Copy {
     /// The nearest float
     fn to_float(self, v: Self::I) -> Self::F;
 
-    /// `v * 2^n` for an integer-valued `n` <= 0, but zero of the sign of `v` where `n` <= -127. NaN where `v` is NaN; unspecified where
-    /// only `n` is.
+    /// `v * 2^n` for an integer-valued `n` <= 0, but zero where `n` <= -127. NaN where both are NaN; unspecified where only one is.
     fn scale_down(self, v: Self::F, n: Self::F) -> Self::F;
-    /// `v * 2^n`, rounded once, for an integer-valued `n` in [-252, 252], where `n` is 0 or |v| in [0.1, 256]. NaN where `v` is NaN;
+    /// `v * 2^n`, rounded once, for an integer-valued `n` in [-252, 252], where `n` is 0 or |v| in [2^-8, 2^8]. NaN where `v` is NaN;
     /// unspecified where only `n` is.
     fn scale(self, v: Self::F, n: Self::F) -> Self::F;
 

@@ -3,8 +3,8 @@
 use std::arch::aarch64::{
     float32x4_t, int32x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vandq_s32, vbslq_f32, vceqq_f32,
     vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32,
-    vdupq_n_f32, vdupq_n_s32, veorq_s32, vextq_f32, vfmaq_f32, vfmsq_f32, vgetq_lane_f32, vld1_u16,
-    vld1q_f32, vmulq_f32, vmvnq_u32, vorrq_s32, vreinterpret_f16_u16, vreinterpret_u16_f16,
+    vdupq_n_f32, vdupq_n_s32, veorq_s32, vextq_f32, vfmaq_f32, vgetq_lane_f32, vld1_u16, vld1q_f32,
+    vmulq_f32, vmvnq_u32, vorrq_s32, vreinterpret_f16_u16, vreinterpret_u16_f16,
     vreinterpretq_f32_s32, vreinterpretq_s32_f32, vrev64q_f32, vrndnq_f32, vshlq_n_s32,
     vshrq_n_s32, vsqrtq_f32, vst1_u16, vst1q_f32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
@@ -80,7 +80,6 @@ impl Lanes for Neon {
         mul(a: F, b: F) -> F = vmulq_f32;
         div(a: F, b: F) -> F = vdivq_f32;
         fma(a: F, b: F, c: F) -> F = |a, b, c| vfmaq_f32(c, a, b);
-        fnma(a: F, b: F, c: F) -> F = |a, b, c| vfmsq_f32(c, a, b);
         sqrt(v: F) -> F = vsqrtq_f32;
         round(v: F) -> F = vrndnq_f32;
         max(a: F, b: F) -> F = max;

@@ -1,0 +1,677 @@
+//! Softmax of one row: reading it in any type, choosing an algorithm, walking the chunks.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use super::Pair;
+use super::scalar::{bounded_ext_exp, exp_of_difference, max_of};
+use crate::convert::{bf16_to_f32, f32_to_bf16};
+use crate::elementary;
+use crate::registry::Kernels;
+
+/// Elements of a chunk: a buffer of 16 KiB stays in the first-level cache beside the input.
+const CHUNK: usize = 4096;
+
+/// Chunks of a task: 64 Ki elements are about 20 µs of work.
+const TASK_CHUNKS: usize = 16;
+
+/// Two-pass serves rows whose largest element is at most this in magnitude (in units of ln 2): beyond 2^15 the reduction of `ext_exp` loses
+/// bits, so such rows take the way of recompute.
+const TWO_PASS_EXPONENT: f32 = 47_274.0;
+
+/// How a row is computed. The algorithms differ in their last bits, but for recompute and reload, and in speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Two reads and a write; exponentials twice.
+    TwoPass,
+    /// Three reads and a write; exponentials twice.
+    Recompute,
+    /// Three reads and two writes; exponentials once: the fastest where the row stays in a cache.
+    Reload,
+    /// Two reads and a write; exponentials a little more than twice.
+    Online,
+}
+
+/// The rule of [`Algorithm::for_len`]: each algorithm serves the rows below its length.
+pub const AUTO: [(usize, Algorithm); 2] =
+    [(2 << 20, Algorithm::Reload), (usize::MAX, Algorithm::TwoPass)];
+
+impl Algorithm {
+    /// The algorithm for a row of `len` elements where none is asked for. It depends on the length alone, so that the bits do not depend on
+    /// the machine.
+    #[must_use]
+    pub fn for_len(len: usize) -> Self {
+        AUTO.into_iter().find(|&(below, _)| len < below).map_or(Self::TwoPass, |(_, chosen)| chosen)
+    }
+
+    /// The name that users give.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TwoPass => "twoPass",
+            Self::Recompute => "recompute",
+            Self::Reload => "reload",
+            Self::Online => "online",
+        }
+    }
+}
+
+/// What a row becomes that has no element above -infinity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyRow {
+    /// Zeros (the logarithm: -infinity).
+    #[default]
+    Zeros,
+    /// NaN, as in `PyTorch`.
+    Nan,
+    /// `1 / n`.
+    Uniform,
+}
+
+/// Where the elements of a row come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// f32.
+    F32(&'a [f32]),
+    /// The bits of f16.
+    F16(&'a [u16]),
+    /// The bits of bf16.
+    Bf16(&'a [u16]),
+    /// Integers times a scale.
+    I8(&'a [i8], f32),
+}
+
+/// Where the probabilities go.
+#[derive(Debug)]
+pub enum Target<'a> {
+    /// f32.
+    F32(&'a mut [f32]),
+    /// The bits of f16.
+    F16(&'a mut [u16]),
+    /// The bits of bf16.
+    Bf16(&'a mut [u16]),
+    /// 255 times the probability, rounded to nearest, ties to even; NaN is 0.
+    U8(&'a mut [u8]),
+}
+
+/// What is added to a row, or hidden of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Mask<'a> {
+    /// Nothing.
+    #[default]
+    None,
+    /// Added to the scaled elements; -infinity and -3.4e38 both hide.
+    Additive(&'a [f32]),
+    /// Elements whose byte is 0 are hidden.
+    Keep(&'a [u8]),
+}
+
+/// What may be asked of softmax.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxOptions<'a> {
+    /// [`Algorithm::for_len`] where none is given.
+    pub algorithm: Option<Algorithm>,
+    /// What elements are multiplied by first.
+    pub scale: f32,
+    /// Then they become `cap * tanh(x / cap)`.
+    pub soft_cap: Option<f32>,
+    /// Then the mask applies.
+    pub mask: Mask<'a>,
+    /// A further logit that takes part in the denominator only.
+    pub sink: Option<f32>,
+    /// What a row without elements above -infinity becomes.
+    pub empty_row: EmptyRow,
+}
+
+impl Default for SoftmaxOptions<'_> {
+    fn default() -> Self {
+        Self {
+            algorithm: None,
+            scale: 1.0,
+            soft_cap: None,
+            mask: Mask::None,
+            sink: None,
+            empty_row: EmptyRow::default(),
+        }
+    }
+}
+
+/// Runs tasks `0..n`, each once, in any order and on any threads, and returns when all are done.
+pub type Run<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) + Sync));
+
+/// A [`Run`] on the calling thread.
+pub fn serial(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
+    (0..tasks).for_each(body);
+}
+
+impl Source<'_> {
+    /// The number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F16(x) | Self::Bf16(x) => x.len(),
+            Self::I8(x, _) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> Target<'a> {
+    /// The number of elements.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(x) => x.len(),
+            Self::F16(x) | Self::Bf16(x) => x.len(),
+            Self::U8(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its parts of `len` elements, the last may be shorter.
+    fn chunks(self, len: usize) -> Vec<Target<'a>> {
+        match self {
+            Self::F32(x) => x.chunks_mut(len).map(Target::F32).collect(),
+            Self::F16(x) => x.chunks_mut(len).map(Target::F16).collect(),
+            Self::Bf16(x) => x.chunks_mut(len).map(Target::Bf16).collect(),
+            Self::U8(x) => x.chunks_mut(len).map(Target::U8).collect(),
+        }
+    }
+}
+
+/// Scale, cap and mask.
+#[derive(Clone, Copy)]
+struct Transform<'a> {
+    scale: f32,
+    soft_cap: Option<f32>,
+    mask: Mask<'a>,
+}
+
+impl<'a> Transform<'a> {
+    /// That of a row of `len` elements.
+    fn new(options: &SoftmaxOptions<'a>, len: usize) -> Self {
+        let &SoftmaxOptions { scale, soft_cap, mask, .. } = options;
+        match mask {
+            Mask::None => {}
+            Mask::Additive(mask) => assert_eq!(mask.len(), len, "softmax: mask"),
+            Mask::Keep(mask) => assert_eq!(mask.len(), len, "softmax: mask"),
+        }
+        Self { scale, soft_cap, mask }
+    }
+
+    fn is_identity(&self) -> bool {
+        self.scale == 1.0 && self.soft_cap.is_none() && matches!(self.mask, Mask::None)
+    }
+
+    /// Applies it to the elements of `range`.
+    fn apply(&self, kernels: &Kernels, range: Range<usize>, x: &mut [f32]) {
+        if self.scale != 1.0 {
+            kernels.scale(x, self.scale);
+        }
+        if let Some(cap) = self.soft_cap {
+            kernels.soft_cap(x, cap);
+        }
+        match self.mask {
+            Mask::None => {}
+            Mask::Additive(mask) => kernels.add(x, &mask[range]),
+            Mask::Keep(mask) => {
+                for (x, &keep) in x.iter_mut().zip(&mask[range]) {
+                    *x = if keep == 0 { f32::NEG_INFINITY } else { *x };
+                }
+            }
+        }
+    }
+}
+
+/// The elements of a row after scale, cap and mask.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    kernels: &'a Kernels,
+    source: Source<'a>,
+    transform: Transform<'a>,
+}
+
+impl<'a> Row<'a> {
+    fn new(kernels: &'a Kernels, source: Source<'a>, options: &SoftmaxOptions<'a>) -> Self {
+        Row { kernels, source, transform: Transform::new(options, source.len()) }
+    }
+
+    /// Writes the elements of `range` to `out`.
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        match self.source {
+            Source::F32(x) => out.copy_from_slice(&x[range.clone()]),
+            Source::F16(x) => self.kernels.f16_to_f32(&x[range.clone()], out),
+            Source::Bf16(x) => bf16_to_f32(&x[range.clone()], out),
+            Source::I8(x, scale) => {
+                for (out, &x) in out.iter_mut().zip(&x[range.clone()]) {
+                    *out = f32::from(x) * scale;
+                }
+            }
+        }
+        self.transform.apply(self.kernels, range, out);
+    }
+
+    /// Calls `body` with the elements of `range`, at most [`CHUNK`].
+    fn with<T>(&self, range: Range<usize>, body: impl FnOnce(&[f32]) -> T) -> T {
+        match self.source {
+            Source::F32(x) if self.transform.is_identity() => body(&x[range]),
+            _ => {
+                let mut buffer = [0.0; CHUNK];
+                let buffer = &mut buffer[..range.len()];
+                self.read(range, buffer);
+                body(buffer)
+            }
+        }
+    }
+
+    /// Calls `body` for each chunk, then `merge` with the results in order.
+    fn reduce<T: Send>(
+        &self,
+        run: Run<'_>,
+        body: impl Fn(&[f32]) -> T + Sync,
+        mut merge: impl FnMut(T),
+    ) {
+        let len = self.source.len();
+        let chunks = len.div_ceil(CHUNK);
+        let chunk = |i: usize| self.with(i * CHUNK..len.min((i + 1) * CHUNK), &body);
+        if chunks <= TASK_CHUNKS {
+            (0..chunks).map(chunk).for_each(merge);
+            return;
+        }
+        let tasks: Vec<Mutex<Vec<T>>> =
+            (0..chunks.div_ceil(TASK_CHUNKS)).map(|_| Mutex::default()).collect();
+        run(tasks.len(), &|task| {
+            let range = task * TASK_CHUNKS..chunks.min((task + 1) * TASK_CHUNKS);
+            *lock(&tasks[task]) = range.map(chunk).collect();
+        });
+        for task in tasks {
+            lock(&task).drain(..).for_each(&mut merge);
+        }
+    }
+
+    /// The sum of the exponentials as the algorithm sees it, the sink included.
+    fn total(&self, algorithm: Algorithm, sink: Option<f32>, run: Run<'_>) -> Total {
+        let kernels = self.kernels;
+        match algorithm {
+            Algorithm::TwoPass => {
+                let mut total = Extended::EMPTY;
+                // SAFETY: the set holds kernels that the CPU supports.
+                let sum = |x: &[f32]| unsafe { (kernels.ext_exp_sum.function)(x) };
+                self.reduce(run, sum, |pair| total.merge(pair.sum.into(), pair.exponent));
+                if let Some(sink) = sink {
+                    let (m, n) = bounded_ext_exp(sink);
+                    total.merge(m.into(), n);
+                }
+                if total.sum.is_nan() || total.exponent.abs() <= TWO_PASS_EXPONENT {
+                    Total::Extended(total)
+                } else {
+                    self.total(Algorithm::Recompute, sink, run)
+                }
+            }
+            Algorithm::Recompute | Algorithm::Reload => {
+                let max = self.max(sink, run);
+                let mut sum = sink_share(sink, max);
+                if max > f32::NEG_INFINITY {
+                    // SAFETY: as above.
+                    let part = |x: &[f32]| unsafe { (kernels.exp_sum.function)(x, max) };
+                    self.reduce(run, part, |part| sum += f64::from(part));
+                }
+                Total::Shifted { max, sum }
+            }
+            Algorithm::Online => {
+                let mut max = sink.unwrap_or(f32::MIN);
+                let mut sum = f64::from(u8::from(sink.is_some()));
+                // SAFETY: as above.
+                let part = |x: &[f32]| unsafe { (kernels.online_sum.function)(x) };
+                self.reduce(run, part, |pair: Pair| {
+                    let common = max_of(max, pair.exponent);
+                    sum = sum * f64::from(exp_of_difference(max - common))
+                        + f64::from(pair.sum)
+                            * f64::from(exp_of_difference(pair.exponent - common));
+                    max = common;
+                });
+                Total::Shifted { max, sum }
+            }
+        }
+    }
+
+    /// The largest element, or the sink.
+    fn max(&self, sink: Option<f32>, run: Run<'_>) -> f32 {
+        let mut max = sink.unwrap_or(f32::NEG_INFINITY);
+        self.reduce(run, |x| self.kernels.max(x), |part| max = max_of(part, max));
+        max
+    }
+}
+
+/// The share of a sink in a sum of `e^(x - max)`.
+fn sink_share(sink: Option<f32>, max: f32) -> f64 {
+    match sink {
+        Some(sink) if max != f32::NEG_INFINITY => exp_of_difference(sink - max).into(),
+        _ => 0.0,
+    }
+}
+
+/// `sum * 2^exponent`
+#[derive(Clone, Copy)]
+struct Extended {
+    sum: f64,
+    exponent: f32,
+}
+
+impl Extended {
+    const EMPTY: Self = Self { sum: 0.0, exponent: crate::attention::EMPTY_EXPONENT };
+
+    fn merge(&mut self, sum: f64, exponent: f32) {
+        let common = max_of(self.exponent, exponent);
+        self.sum = self.sum * pow2(self.exponent - common) + sum * pow2(exponent - common);
+        self.exponent = common;
+    }
+}
+
+/// `2^n` for an integer-valued `n` <= 0, 0 below the normal numbers of f64.
+fn pow2(n: f32) -> f64 {
+    if n < -1022.0 {
+        return 0.0;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "an integer of at most four digits")]
+    let n = n as i64;
+    f64::from_bits((n + 1023).cast_unsigned() << 52)
+}
+
+/// A sum of exponentials.
+#[derive(Clone, Copy)]
+enum Total {
+    Extended(Extended),
+    /// `sum * e^max`
+    Shifted {
+        max: f32,
+        sum: f64,
+    },
+}
+
+impl Total {
+    fn sum(self) -> f64 {
+        match self {
+            Self::Extended(Extended { sum, .. }) | Self::Shifted { sum, .. } => sum,
+        }
+    }
+
+    /// The natural logarithm: -infinity of no elements.
+    fn ln(self) -> f64 {
+        match self {
+            Self::Extended(Extended { sum, exponent }) => {
+                f64::from(exponent) * std::f64::consts::LN_2 + elementary::ln(sum)
+            }
+            Self::Shifted { sum: 0.0, .. } => f64::NEG_INFINITY,
+            Self::Shifted { max, sum } => f64::from(max) + elementary::ln(sum),
+        }
+    }
+}
+
+/// What the last pass does to each element.
+#[derive(Clone, Copy)]
+enum Finish {
+    Extended { factor: f32, exponent: f32 },
+    Shifted { max: f32, factor: f32 },
+    Subtract { high: f32, low: f32 },
+    Fill(f32),
+}
+
+impl Finish {
+    #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+    fn softmax(total: Total, len: usize, options: &SoftmaxOptions<'_>) -> Self {
+        if total.sum().is_nan() {
+            return Self::Fill(f32::NAN);
+        }
+        match total {
+            // The product of a number and its rounded reciprocal need not be 1.
+            _ if len == 1 && total.sum() > 0.0 && options.sink.is_none() => Self::Fill(1.0),
+            _ if total.sum() == 0.0 => Self::Fill(match options.empty_row {
+                EmptyRow::Zeros => 0.0,
+                EmptyRow::Nan => f32::NAN,
+                EmptyRow::Uniform => (1.0 / count(len)) as f32,
+            }),
+            Total::Extended(Extended { sum, exponent }) => {
+                Self::Extended { factor: (1.0 / sum) as f32, exponent }
+            }
+            Total::Shifted { max, sum } => Self::Shifted { max, factor: (1.0 / sum) as f32 },
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+    fn log_softmax(total: Total, len: usize, empty: EmptyRow) -> Self {
+        if total.sum() == 0.0 {
+            return Self::Fill(match empty {
+                EmptyRow::Zeros => f32::NEG_INFINITY,
+                EmptyRow::Nan => f32::NAN,
+                EmptyRow::Uniform => -elementary::ln(count(len)) as f32,
+            });
+        }
+        if total.sum().is_nan() {
+            return Self::Fill(f32::NAN);
+        }
+        let ln = total.ln();
+        let high = ln as f32;
+        Self::Subtract { high, low: (ln - f64::from(high)) as f32 }
+    }
+
+    fn apply(self, kernels: &Kernels, x: &[f32], out: &mut [f32]) {
+        assert_eq!(x.len(), out.len());
+        match self {
+            // SAFETY: the set holds kernels that the CPU supports, and the lengths are equal.
+            Self::Extended { factor, exponent } => unsafe {
+                (kernels.ext_exp_scale.function)(x, factor, exponent, out);
+            },
+            // SAFETY: as above.
+            Self::Shifted { max, factor } => unsafe {
+                (kernels.exp_scale.function)(x, max, factor, out);
+            },
+            // SAFETY: as above.
+            Self::Subtract { high, low } => unsafe {
+                (kernels.subtract.function)(x, high, low, out);
+            },
+            Self::Fill(value) => out.fill(value),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rows are shorter than 2^52")]
+fn count(len: usize) -> f64 {
+    len as f64
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Calls `body(chunk index, part)` for each part, on many threads where they are many.
+fn for_each_part<P: Send>(parts: Vec<P>, run: Run<'_>, body: &(dyn Fn(usize, P) + Sync)) {
+    if parts.len() <= TASK_CHUNKS {
+        parts.into_iter().enumerate().for_each(|(i, part)| body(i, part));
+        return;
+    }
+    let mut tasks = Vec::new();
+    let mut parts = parts.into_iter().enumerate().peekable();
+    while parts.peek().is_some() {
+        tasks.push(Mutex::new(parts.by_ref().take(TASK_CHUNKS).collect::<Vec<_>>()));
+    }
+    run(tasks.len(), &|task| {
+        for (i, part) in lock(&tasks[task]).drain(..) {
+            body(i, part);
+        }
+    });
+}
+
+impl Kernels {
+    fn finish_into(&self, row: Row<'_>, finish: Finish, target: Target<'_>, run: Run<'_>) {
+        let len = row.source.len();
+        let body = |i: usize, part: Target<'_>| {
+            row.with(i * CHUNK..len.min((i + 1) * CHUNK), |x| match part {
+                Target::F32(out) => finish.apply(self, x, out),
+                narrow => {
+                    let mut buffer = [0.0; CHUNK];
+                    let buffer = &mut buffer[..x.len()];
+                    finish.apply(self, x, buffer);
+                    self.narrow(buffer, narrow);
+                }
+            });
+        };
+        for_each_part(target.chunks(CHUNK), run, &body);
+    }
+
+    fn narrow(&self, x: &[f32], target: Target<'_>) {
+        match target {
+            Target::F32(out) => out.copy_from_slice(x),
+            Target::F16(out) => self.f32_to_f16(x, out),
+            Target::Bf16(out) => f32_to_bf16(x, out),
+            Target::U8(out) => {
+                for (out, x) in out.iter_mut().zip(x) {
+                    // At most 255, and a cast turns NaN into 0.
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "a probability times 255, rounded"
+                    )]
+                    {
+                        *out = (x * 255.0).round_ties_even() as u8;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Softmax of one row. A NaN or +infinity anywhere (behind the mask) makes the whole row NaN.
+    ///
+    /// Rows of up to 64 Ki elements are worked on by the calling thread; longer ones by tasks of 64 Ki elements. The bits do not depend on
+    /// how they are run.
+    ///
+    /// # Panics
+    /// Where the lengths of source, target and mask differ.
+    pub fn softmax(
+        &self,
+        source: Source<'_>,
+        target: Target<'_>,
+        options: &SoftmaxOptions<'_>,
+        run: Run<'_>,
+    ) {
+        assert_eq!(source.len(), target.len(), "softmax: lengths");
+        let row = Row::new(self, source, options);
+        let len = source.len();
+        let algorithm = options.algorithm.unwrap_or_else(|| Algorithm::for_len(len));
+        match target {
+            Target::F32(out) if algorithm == Algorithm::Reload => {
+                self.reload(row, out, options, run);
+            }
+            target => {
+                let total = row.total(algorithm, options.sink, run);
+                self.finish_into(row, Finish::softmax(total, len, options), target, run);
+            }
+        }
+    }
+
+    /// The algorithm that stores the exponentials where the probabilities will be.
+    fn reload(&self, row: Row<'_>, out: &mut [f32], options: &SoftmaxOptions<'_>, run: Run<'_>) {
+        let len = out.len();
+        let max = row.max(options.sink, run);
+        let mut sum = sink_share(options.sink, max);
+        if max > f32::NEG_INFINITY {
+            // SAFETY: the set holds kernels that the CPU supports, and a chunk of the row is as long as that of the target.
+            let store =
+                |x: &[f32], out: &mut [f32]| unsafe { (self.exp_store.function)(x, max, out) };
+            if len <= CHUNK {
+                sum += f64::from(row.with(0..len, |x| store(x, out)));
+            } else {
+                let sums: Vec<Mutex<f32>> =
+                    (0..len.div_ceil(CHUNK)).map(|_| Mutex::new(0.0)).collect();
+                for_each_part(out.chunks_mut(CHUNK).collect(), run, &|i, out| {
+                    let part = row.with(i * CHUNK..len.min((i + 1) * CHUNK), |x| store(x, out));
+                    *lock(&sums[i]) = part;
+                });
+                sum = sums.iter().fold(sum, |sum, part| sum + f64::from(*lock(part)));
+            }
+        }
+        let finish = Finish::softmax(Total::Shifted { max, sum }, len, options);
+        for_each_part(out.chunks_mut(CHUNK).collect(), run, &|_, out: &mut [f32]| match finish {
+            Finish::Shifted { factor, .. } => self.scale(out, factor),
+            Finish::Fill(value) => out.fill(value),
+            Finish::Extended { .. } | Finish::Subtract { .. } => {
+                unreachable!("a total relative to a maximum")
+            }
+        });
+    }
+
+    /// Softmax of one row in its own place: as [`Kernels::softmax`] from f32 to f32, with the same bits.
+    ///
+    /// # Panics
+    /// Where the mask differs in length.
+    pub fn softmax_in_place(&self, x: &mut [f32], options: &SoftmaxOptions<'_>, run: Run<'_>) {
+        let len = x.len();
+        let algorithm = options.algorithm.unwrap_or_else(|| Algorithm::for_len(len));
+        let transform = Transform::new(options, len);
+        let row = Row { kernels: self, source: Source::F32(x), transform };
+        let total = row.total(algorithm, options.sink, run);
+        let finish = Finish::softmax(total, len, options);
+        for_each_part(x.chunks_mut(CHUNK).collect(), run, &|i, part: &mut [f32]| {
+            let mut buffer = [0.0; CHUNK];
+            let buffer = &mut buffer[..part.len()];
+            buffer.copy_from_slice(part);
+            transform.apply(self, i * CHUNK..i * CHUNK + part.len(), buffer);
+            finish.apply(self, buffer, part);
+        });
+    }
+
+    /// The logarithm of softmax of one row, `x - ln(sum e^x)`.
+    ///
+    /// # Panics
+    /// Where the lengths of source, target and mask differ.
+    pub fn log_softmax(
+        &self,
+        source: Source<'_>,
+        target: Target<'_>,
+        options: &SoftmaxOptions<'_>,
+        run: Run<'_>,
+    ) {
+        assert_eq!(source.len(), target.len(), "log_softmax: lengths");
+        let row = Row::new(self, source, options);
+        let total = row.total(options.algorithm.unwrap_or(Algorithm::TwoPass), options.sink, run);
+        let finish = Finish::log_softmax(total, source.len(), options.empty_row);
+        self.finish_into(row, finish, target, run);
+    }
+
+    /// `ln(sum e^x)` of one row, read once: -infinity of no elements, NaN of a NaN or +infinity; the error is
+    /// below 2e-6 of the larger of 1 and the result.
+    ///
+    /// # Panics
+    /// Where the mask differs in length.
+    #[must_use]
+    pub fn log_sum_exp(
+        &self,
+        source: Source<'_>,
+        options: &SoftmaxOptions<'_>,
+        run: Run<'_>,
+    ) -> f64 {
+        let row = Row::new(self, source, options);
+        row.total(options.algorithm.unwrap_or(Algorithm::TwoPass), options.sink, run).ln()
+    }
+
+    /// `-ln softmax(logits)[target]`, in nats: the logits are read once, nothing is written.
+    ///
+    /// # Panics
+    /// Where `target` is no index of `logits`.
+    #[must_use]
+    pub fn cross_entropy(&self, logits: &[f32], target: usize, run: Run<'_>) -> f64 {
+        let logit = f64::from(logits[target]);
+        self.log_sum_exp(Source::F32(logits), &SoftmaxOptions::default(), run) - logit
+    }
+}

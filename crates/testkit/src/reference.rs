@@ -77,6 +77,37 @@ pub fn silu(x: f64) -> f64 {
     if x == f64::NEG_INFINITY { -0.0 } else { x * sigmoid(x) }
 }
 
+/// The complementary error function, within about 1e-14 relative: the series of erf below 2, beyond it the continued fraction of Laplace.
+#[must_use]
+pub fn erfc(x: f64) -> f64 {
+    if x < 0.0 {
+        return 2.0 - erfc(-x);
+    }
+    if x.is_nan() || x > 40.0 {
+        return if x.is_nan() { x } else { 0.0 };
+    }
+    let two_by_root_pi = std::f64::consts::FRAC_2_SQRT_PI;
+    if x < 2.0 {
+        // erf(x) = 2/sqrt(pi) e^(-x^2) sum of 2^n x^(2n+1) / (1 3 5 ... (2n+1)): all terms positive.
+        let (mut term, mut sum, mut n) = (x, x, 1.0);
+        while term > sum * 1e-17 {
+            term *= 2.0 * x * x / (2.0 * n + 1.0);
+            sum += term;
+            n += 1.0;
+        }
+        return 1.0 - two_by_root_pi * (-x * x).exp() * sum;
+    }
+    // erfc(x) = e^(-x^2)/sqrt(pi) / (x + (1/2)/(x + 1/(x + (3/2)/(x + ...)))).
+    let fraction = (1..=200).rev().fold(x, |f, n| x + 0.5 * f64::from(n) / f);
+    0.5 * two_by_root_pi * (-x * x).exp() / fraction
+}
+
+/// `x * Phi(x)` with the normal distribution Phi.
+#[must_use]
+pub fn gelu(x: f64) -> f64 {
+    if x == f64::NEG_INFINITY { -0.0 } else { 0.5 * x * erfc(-x / std::f64::consts::SQRT_2) }
+}
+
 /// The attention of one query over keys and values in order: `softmax(scale * q·k_j) · v`, rows of `head_dim`.
 #[must_use]
 pub fn attention(q: &[f32], keys: &[f32], values: &[f32], scale: f32) -> Vec<f64> {
@@ -97,7 +128,7 @@ fn len(x: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{attention, layer_norm, log_sum_exp, rms_norm, softmax, sum};
+    use super::{attention, erfc, layer_norm, log_sum_exp, rms_norm, softmax, sum};
 
     #[test]
     fn sums_are_compensated() {
@@ -111,6 +142,10 @@ mod tests {
         assert!((log_sum_exp(&[0.0, 0.0]) - std::f64::consts::LN_2).abs() < 1e-15);
         assert_eq!(rms_norm(&[3.0, -3.0], &[1.0, 2.0], 0.0), [1.0, -2.0]);
         assert_eq!(layer_norm(&[1.0, 3.0], &[1.0, 1.0], &[0.0, 0.5], 0.0), [-1.0, 1.5]);
+        // Abramowitz and Stegun, table 7.1.
+        assert!((erfc(0.5) - 0.479_500_122_186_953_5).abs() < 1e-14);
+        assert!((erfc(1.9) / 7.209_570_764_742_524e-3 - 1.0).abs() < 1e-12);
+        assert!((erfc(3.0) / 2.209_049_699_858_544e-5 - 1.0).abs() < 1e-13);
         let out = attention(&[1.0, 0.0], &[0.0, 1.0, 0.0, 2.0], &[2.0, 4.0, 4.0, 8.0], 1.0);
         assert!((out[0] - 3.0).abs() < 1e-15 && (out[1] - 6.0).abs() < 1e-15);
     }

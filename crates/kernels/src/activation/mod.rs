@@ -1,10 +1,13 @@
-//! Element-wise activations and sums.
+//! Element-wise functions and sums. [`Function`] lists those of one argument.
 //!
 //! `silu(x) = x / (1 + e^-x)`, evaluated as `x * (e or 1) / (1 + e)` with `e = e^-|x|`; -0 at -infinity. The gated form of SwiGLU (Shazeer
 //! 2020, arXiv 2002.05202) is `silu(gate) * up`.
 
+pub(crate) mod function;
 pub(crate) mod lanes;
 pub(crate) mod scalar;
+
+pub use function::{Accuracy, Function};
 
 use crate::lanes::lane_op;
 use crate::registry::Kernels;
@@ -25,7 +28,21 @@ lane_op! {
     lanes: lanes::add,
 }
 
+lane_op! {
+    /// `x = cap * tanh(x / cap)`.
+    static SOFT_CAP: SoftCapFn = "soft_cap_f32",
+    fn(x: &mut [f32], cap: f32),
+    scalar: scalar::soft_cap,
+    lanes: lanes::soft_cap,
+}
+
 impl Kernels {
+    /// `x[i] = cap * tanh(x[i] / cap)`.
+    pub fn soft_cap(&self, x: &mut [f32], cap: f32) {
+        // SAFETY: this set holds kernels that the CPU supports.
+        unsafe { (self.soft_cap.function)(x, cap) }
+    }
+
     /// `out[i] = silu(gate[i]) * up[i]`, at most 4 ULP from the exact value.
     ///
     /// # Panics
@@ -51,35 +68,9 @@ impl Kernels {
 #[cfg(test)]
 mod tests {
     use dyadic_testkit::guard::{Flush, Guarded};
-    use dyadic_testkit::{Rng, cases, reference, ulp};
+    use dyadic_testkit::{Rng, cases, ulp};
 
-    use super::{ADD, SILU_MUL, scalar};
-
-    #[test]
-    fn silu_is_accurate() {
-        let error = (0..=u32::MAX)
-            .step_by(991)
-            .map(f32::from_bits)
-            .map(|x| ulp::error_f32(scalar::silu(x), reference::silu(f64::from(x))))
-            .fold(0.0, f64::max);
-        assert!(error < 3.0, "{error}");
-    }
-
-    #[test]
-    fn tanh_is_accurate() {
-        let error = (0..=u32::MAX)
-            .step_by(991)
-            .map(f32::from_bits)
-            .map(|x| ulp::error_f32(scalar::tanh(x), f64::from(x).tanh()))
-            .fold(0.0, f64::max);
-        assert!(error < 2.0, "{error}");
-    }
-
-    #[test]
-    fn silu_of_the_infinities() {
-        assert_eq!(scalar::silu(f32::NEG_INFINITY).to_bits(), (-0.0f32).to_bits());
-        assert_eq!(scalar::silu(f32::INFINITY), f32::INFINITY);
-    }
+    use super::{ADD, SILU_MUL, SOFT_CAP, scalar};
 
     #[test]
     fn kernels_equal_the_scalar_ones() {
@@ -93,6 +84,8 @@ mod tests {
                 scalar::silu_mul(&gate, &up, &mut product);
                 let mut sum = gate.clone();
                 scalar::add(&mut sum, &up);
+                let mut capped = gate.clone();
+                scalar::soft_cap(&mut capped, 20.0);
                 for flush in Flush::BOTH {
                     let guarded_up = Guarded::new(&up, flush);
                     for kernel in SILU_MUL.supported() {
@@ -101,6 +94,12 @@ mod tests {
                         // SAFETY: the CPU supports the kernel, and the lengths are equal.
                         unsafe { (kernel.function)(&gate, &guarded_up, &mut out) };
                         ulp::assert_same_bits(&out, &product, kernel.name);
+                    }
+                    for kernel in SOFT_CAP.supported() {
+                        let mut x = Guarded::new(&gate, flush);
+                        // SAFETY: the CPU supports the kernel.
+                        unsafe { (kernel.function)(&mut x, 20.0) };
+                        ulp::assert_same_bits(&x, &capped, kernel.name);
                     }
                     for kernel in ADD.supported() {
                         let mut x = Guarded::new(&gate, flush);

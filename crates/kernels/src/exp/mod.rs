@@ -1,6 +1,6 @@
-//! The exponential, in two shapes.
+//! The exponential in two shapes, and the logarithm. The ops over slices are those of [`crate::activation::Function`].
 //!
-//! `exp`: `n = round(x log2(e))`, `f = x log2(e) - n` in two fused steps, a polynomial of degree 7 for `2^f`, times `2^n`.
+//! `exp`: `n = round(x log2(e))`, `f = x log2(e) - n` in two fused steps, a polynomial of degree 7, 5 or 3 for `2^f`, times `2^n`.
 //!
 //! `ext_exp`: the same without the last step. A positive number stays a pair `(m, n)` of value `m * 2^n` with `n` an integer-valued f32,
 //! so neither a sum nor a ratio of exponentials ever overflows, and no maximum need be subtracted first (Dukhan and Ablavatski 2020,
@@ -9,57 +9,11 @@
 pub(crate) mod lanes;
 pub(crate) mod scalar;
 
-use crate::lanes::lane_op;
-use crate::registry::Kernels;
-
-lane_op! {
-    /// `out[i] = e^x[i]`.
-    static EXP: ExpFn = "exp_f32",
-    fn(x: &[f32], out: &mut [f32]),
-    scalar: scalar::exp_slice,
-    lanes: lanes::exp_slice,
-}
-
-impl Kernels {
-    /// `out[i] = e^x[i]`, at most 0.98 ULP from the exact value. Infinity above 88.72, 0 below -103.97, NaN for NaN.
-    ///
-    /// # Panics
-    /// Where the lengths differ.
-    pub fn exp(&self, x: &[f32], out: &mut [f32]) {
-        assert_eq!(x.len(), out.len(), "exp: lengths");
-        // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
-        unsafe { (self.exp.function)(x, out) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use dyadic_testkit::guard::{Flush, Guarded};
-    use dyadic_testkit::{Rng, cases, ulp};
+    use dyadic_testkit::{Rng, ulp};
 
-    use super::{EXP, scalar};
-
-    /// The scalar specification against f64 on every `step`-th float.
-    fn exp_error(step: usize) -> f64 {
-        (0..=u32::MAX)
-            .step_by(step)
-            .map(f32::from_bits)
-            .map(|x| ulp::error_f32(scalar::exp(x), f64::from(x).exp()))
-            .fold(0.0, f64::max)
-    }
-
-    #[test]
-    fn exp_is_within_one_ulp() {
-        let error = exp_error(997);
-        assert!(error < 0.98, "{error}");
-    }
-
-    #[test]
-    #[ignore = "all 2^32 floats: minutes"]
-    fn exp_is_within_one_ulp_everywhere() {
-        let error = exp_error(1);
-        assert!(error < 0.98, "{error}");
-    }
+    use super::scalar;
 
     #[test]
     fn ext_exp_keeps_its_bounds() {
@@ -93,41 +47,7 @@ mod tests {
             (-103.972_08, f32::from_bits(1)),
             (-104.0, 0.0),
         ] {
-            assert_eq!(scalar::exp(x).to_bits(), f32::to_bits(expected), "exp({x})");
-        }
-        assert_eq!(scalar::exp(f32::from_bits(0xFFC1_2345)).to_bits(), 0x7FC0_0000);
-    }
-
-    #[test]
-    fn kernels_equal_the_scalar_one() {
-        let mut rng = Rng::new(2);
-        for kernel in EXP.supported() {
-            for len in cases::lengths() {
-                for flush in Flush::BOTH {
-                    let x: Vec<f32> = (0..len)
-                        .map(|i| if i % 3 == 0 { rng.any_f32() } else { rng.uniform(-110.0, 95.0) })
-                        .collect();
-                    let mut expected = vec![0.0; len];
-                    scalar::exp_slice(&x, &mut expected);
-                    let x = Guarded::new(&x, flush);
-                    let mut out = Guarded::filled(7.0, len, flush);
-                    // SAFETY: the CPU supports the kernel, and the lengths are equal.
-                    unsafe { (kernel.function)(&x, &mut out) };
-                    ulp::assert_same_bits(&out, &expected, kernel.name);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn kernels_equal_the_scalar_one_on_special_values() {
-        for kernel in EXP.supported() {
-            let x = cases::SPECIAL_F32;
-            let (mut out, mut expected) = (x, x);
-            scalar::exp_slice(&x, &mut expected);
-            // SAFETY: the CPU supports the kernel, and the lengths are equal.
-            unsafe { (kernel.function)(&x, &mut out) };
-            ulp::assert_same_bits(&out, &expected, kernel.name);
+            assert_eq!(scalar::exp::<7>(x).to_bits(), f32::to_bits(expected), "exp({x})");
         }
     }
 }

@@ -1,20 +1,39 @@
 //! Normalisation over [`Lanes`].
 
-use super::scalar::rms_scale;
-use crate::lanes::{Binary, LANES, Lanes, zip};
+use super::scalar::{l2_scale, mean, rms_scale};
+use crate::lanes::{Binary, LANES, Lanes, Unary, map, zip};
 
+/// The sum of the elements, in 64 lanes.
 #[inline(always)]
-fn sum_of_squares<S: Lanes>(s: S, x: &[f32]) -> f32 {
+fn sum<S: Lanes>(s: S, x: &[f32]) -> f32 {
     let mut sums = [s.splat(0.0); 4];
     let (blocks, tail) = x.as_chunks::<{ 4 * LANES }>();
     for block in blocks {
         for (sum, part) in sums.iter_mut().zip(block.as_chunks::<LANES>().0) {
-            let v = s.load(part);
+            *sum = s.add(*sum, s.load(part));
+        }
+    }
+    for (sum, part) in sums.iter_mut().zip(tail.chunks(LANES)) {
+        *sum = s.add(*sum, s.load_partial(part, 0.0));
+    }
+    s.sum_64(sums)
+}
+
+/// The sum of `(x - center)^2`, in 64 lanes.
+#[inline(always)]
+fn sum_of_squares<S: Lanes>(s: S, x: &[f32], center: f32) -> f32 {
+    let middle = s.splat(center);
+    let mut sums = [s.splat(0.0); 4];
+    let (blocks, tail) = x.as_chunks::<{ 4 * LANES }>();
+    for block in blocks {
+        for (sum, part) in sums.iter_mut().zip(block.as_chunks::<LANES>().0) {
+            let v = s.sub(s.load(part), middle);
             *sum = s.fma(v, v, *sum);
         }
     }
     for (sum, part) in sums.iter_mut().zip(tail.chunks(LANES)) {
-        let v = s.load_partial(part, 0.0);
+        // What is beyond the row lies in the middle and adds nothing.
+        let v = s.sub(s.load_partial(part, center), middle);
         *sum = s.fma(v, v, *sum);
     }
     s.sum_64(sums)
@@ -35,7 +54,7 @@ impl Binary for Apply {
 
 #[inline(always)]
 pub(super) fn rms_norm<S: Lanes>(s: S, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let scale = rms_scale(sum_of_squares(s, x), x.len(), eps);
+    let scale = rms_scale(sum_of_squares(s, x, 0.0), x.len(), eps);
     zip(s, Apply { scale }, x, weight, out);
 }
 
@@ -67,4 +86,64 @@ pub(super) fn add_rms_norm<S: Lanes>(
     }
     let scale = rms_scale(s.sum_64(sums), residual.len(), eps);
     zip(s, Apply { scale }, residual, weight, out);
+}
+
+/// `(x - mean) * scale`
+#[derive(Clone, Copy)]
+struct Center {
+    mean: f32,
+    scale: f32,
+}
+
+impl Unary for Center {
+    #[inline(always)]
+    fn apply<S: Lanes>(self, s: S, x: S::F) -> S::F {
+        s.mul(s.sub(x, s.splat(self.mean)), s.splat(self.scale))
+    }
+}
+
+#[inline(always)]
+pub(super) fn layer_norm<S: Lanes>(
+    s: S,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    eps: f32,
+    out: &mut [f32],
+) {
+    let mean = mean(sum(s, x), x.len());
+    let scale = rms_scale(sum_of_squares(s, x, mean), x.len(), eps);
+    let center = Center { mean, scale };
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let (weights, weight_tail) = weight.as_chunks::<LANES>();
+    let (biases, bias_tail) = bias.as_chunks::<LANES>();
+    let (outs, out_tail) = out.as_chunks_mut::<LANES>();
+    for ((x, out), (w, b)) in chunks.iter().zip(outs).zip(weights.iter().zip(biases)) {
+        let v = s.fma(center.apply(s, s.load(x)), s.load(w), s.load(b));
+        s.store(s.canonical(v), out);
+    }
+    if !tail.is_empty() {
+        let (w, b) = (s.load_partial(weight_tail, 0.0), s.load_partial(bias_tail, 0.0));
+        let v = s.fma(center.apply(s, s.load_partial(tail, 0.0)), w, b);
+        s.store_partial(s.canonical(v), out_tail);
+    }
+}
+
+/// `x * factor`
+#[derive(Clone, Copy)]
+struct Scale {
+    factor: f32,
+}
+
+impl Unary for Scale {
+    #[inline(always)]
+    fn apply<S: Lanes>(self, s: S, x: S::F) -> S::F {
+        s.canonical(s.mul(x, s.splat(self.factor)))
+    }
+}
+
+#[inline(always)]
+pub(super) fn l2_norm<S: Lanes>(s: S, x: &[f32], eps: f32, out: &mut [f32]) {
+    let factor = l2_scale(sum_of_squares(s, x, 0.0), eps);
+    map(s, Scale { factor }, x, out);
 }

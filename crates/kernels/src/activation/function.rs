@@ -1,0 +1,441 @@
+//! The functions of one argument, as a table.
+
+use super::{lanes, scalar};
+use crate::exp::{lanes as exp_lanes, scalar as exp_scalar};
+use crate::isa::Isa;
+use crate::lanes::{Lanes, Unary, canonical, map};
+use crate::registry::{Kernel, Kernels, Op};
+
+/// A function of one argument that is applied to each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `e^x`
+    Exp,
+    /// `2^x`
+    Exp2,
+    /// The natural logarithm.
+    Ln,
+    /// `1 / (1 + e^-x)`
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// `x * sigmoid(x)`, also called swish.
+    Silu,
+    /// `x * Phi(x)`, Phi the normal distribution (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    Gelu,
+    /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// `max(0, x)^2`
+    ReluSquared,
+    /// `ln(1 + e^x)`
+    Softplus,
+    /// `1 / sqrt(x)`
+    Rsqrt,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Exp,
+        Self::Exp2,
+        Self::Ln,
+        Self::Sigmoid,
+        Self::Tanh,
+        Self::Silu,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::ReluSquared,
+        Self::Softplus,
+        Self::Rsqrt,
+    ];
+
+    /// The name that users give.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exp => "exp",
+            Self::Exp2 => "exp2",
+            Self::Ln => "ln",
+            Self::Sigmoid => "sigmoid",
+            Self::Tanh => "tanh",
+            Self::Silu => "silu",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "geluTanh",
+            Self::ReluSquared => "reluSquared",
+            Self::Softplus => "softplus",
+            Self::Rsqrt => "rsqrt",
+        }
+    }
+}
+
+/// How exact a function is: the degree of the polynomial of `2^f` in it. Functions without one have one class only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accuracy {
+    /// Degree 7: exp within one ULP.
+    #[default]
+    OneUlp,
+    /// Degree 5: exp within 2.2 ULP.
+    Fast,
+    /// Degree 3: exp within 2^-11, enough for results that are rounded to bf16.
+    Bf16,
+}
+
+impl Accuracy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OneUlp, Self::Fast, Self::Bf16];
+
+    /// The name that users give.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneUlp => "1ulp",
+            Self::Fast => "fast",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+/// A function on one element and on sixteen.
+trait Elementwise: Copy + Default {
+    fn scalar(x: f32) -> f32;
+    fn lanes<S: Lanes>(s: S, x: S::F) -> S::F;
+}
+
+#[derive(Clone, Copy, Default)]
+struct Canonical<E>(E);
+
+impl<E: Elementwise> Unary for Canonical<E> {
+    #[inline(always)]
+    fn apply<S: Lanes>(self, s: S, x: S::F) -> S::F {
+        s.canonical(E::lanes(s, x))
+    }
+}
+
+fn map_scalar<E: Elementwise>(x: &[f32], out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = canonical(E::scalar(x));
+    }
+}
+
+#[inline(always)]
+fn map_lanes<S: Lanes, E: Elementwise>(s: S, x: &[f32], out: &mut [f32]) {
+    map(s, Canonical::<E>::default(), x, out);
+}
+
+/// Types that implement [`Elementwise`] by two functions of the same name, in `scalar` and in `lanes`.
+macro_rules! elementwise {
+    ($($type:ident = $scalar:ident, $lanes:ident, $function:ident $(<$degree:ident>)?;)*) => {
+        $(#[derive(Clone, Copy, Default)]
+        struct $type $(<const $degree: usize>)?;
+
+        impl $(<const $degree: usize>)? Elementwise for $type $(<$degree>)? {
+            fn scalar(x: f32) -> f32 {
+                $scalar::$function $(::<$degree>)? (x)
+            }
+
+            #[inline(always)]
+            fn lanes<S: Lanes>(s: S, x: S::F) -> S::F {
+                $lanes::$function::<S $(, $degree)?>(s, x)
+            }
+        })*
+    };
+}
+
+elementwise! {
+    Exp = exp_scalar, exp_lanes, exp<D>;
+    Exp2 = exp_scalar, exp_lanes, exp2<D>;
+    Ln = exp_scalar, exp_lanes, ln;
+    Sigmoid = scalar, lanes, sigmoid<D>;
+    Tanh = scalar, lanes, tanh<D>;
+    Silu = scalar, lanes, silu<D>;
+    Gelu = scalar, lanes, gelu<D>;
+    GeluTanh = scalar, lanes, gelu_tanh<D>;
+    ReluSquared = scalar, lanes, relu_squared;
+    Softplus = scalar, lanes, softplus<D>;
+    Rsqrt = scalar, lanes, rsqrt;
+}
+
+/// A kernel of a function.
+pub(crate) type FunctionFn = unsafe fn(&[f32], &mut [f32]);
+
+/// The op of one [`Elementwise`] type.
+macro_rules! op {
+    ($name:literal, $type:ty) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn avx2(x: &[f32], out: &mut [f32]) {
+            // SAFETY: this function has the features that the token stands for.
+            map_lanes::<_, $type>(unsafe { crate::lanes::Avx2::new() }, x, out);
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(
+            enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi"
+        )]
+        fn avx512(x: &[f32], out: &mut [f32]) {
+            // SAFETY: this function has the features that the token stands for.
+            map_lanes::<_, $type>(unsafe { crate::lanes::Avx512::new() }, x, out);
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        fn neon(x: &[f32], out: &mut [f32]) {
+            // SAFETY: this function has the features that the token stands for.
+            map_lanes::<_, $type>(unsafe { crate::lanes::Neon::new() }, x, out);
+        }
+        Op {
+            name: $name,
+            kernels: &[
+                Kernel {
+                    name: concat!($name, "__scalar"),
+                    isa: Isa::Scalar,
+                    function: map_scalar::<$type>,
+                },
+                #[cfg(target_arch = "x86_64")]
+                Kernel { name: concat!($name, "__avx2"), isa: Isa::Avx2, function: avx2 },
+                #[cfg(target_arch = "x86_64")]
+                Kernel { name: concat!($name, "__avx512"), isa: Isa::Avx512, function: avx512 },
+                #[cfg(target_arch = "aarch64")]
+                Kernel { name: concat!($name, "__neon"), isa: Isa::Neon, function: neon },
+            ],
+        }
+    }};
+}
+
+/// The ops of one class after the other, in the order of [`Function::ALL`].
+pub(crate) static OPS: [Op<FunctionFn>; Function::ALL.len() * Accuracy::ALL.len()] = [
+    op!("exp_f32", Exp<7>),
+    op!("exp2_f32", Exp2<7>),
+    op!("ln_f32", Ln),
+    op!("sigmoid_f32", Sigmoid<7>),
+    op!("tanh_f32", Tanh<7>),
+    op!("silu_f32", Silu<7>),
+    op!("gelu_f32", Gelu<7>),
+    op!("gelu_tanh_f32", GeluTanh<7>),
+    op!("relu_squared_f32", ReluSquared),
+    op!("softplus_f32", Softplus<7>),
+    op!("rsqrt_f32", Rsqrt),
+    op!("exp_fast_f32", Exp<5>),
+    op!("exp2_fast_f32", Exp2<5>),
+    op!("ln_fast_f32", Ln),
+    op!("sigmoid_fast_f32", Sigmoid<5>),
+    op!("tanh_fast_f32", Tanh<5>),
+    op!("silu_fast_f32", Silu<5>),
+    op!("gelu_fast_f32", Gelu<5>),
+    op!("gelu_tanh_fast_f32", GeluTanh<5>),
+    op!("relu_squared_fast_f32", ReluSquared),
+    op!("softplus_fast_f32", Softplus<5>),
+    op!("rsqrt_fast_f32", Rsqrt),
+    op!("exp_bf16_f32", Exp<3>),
+    op!("exp2_bf16_f32", Exp2<3>),
+    op!("ln_bf16_f32", Ln),
+    op!("sigmoid_bf16_f32", Sigmoid<3>),
+    op!("tanh_bf16_f32", Tanh<3>),
+    op!("silu_bf16_f32", Silu<3>),
+    op!("gelu_bf16_f32", Gelu<3>),
+    op!("gelu_tanh_bf16_f32", GeluTanh<3>),
+    op!("relu_squared_bf16_f32", ReluSquared),
+    op!("softplus_bf16_f32", Softplus<3>),
+    op!("rsqrt_bf16_f32", Rsqrt),
+];
+
+impl Kernels {
+    /// `out[i] = function(x[i])`. The largest errors over all floats are in `docs/numerics.md`.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn apply(&self, function: Function, accuracy: Accuracy, x: &[f32], out: &mut [f32]) {
+        assert_eq!(x.len(), out.len(), "{}: lengths", function.name());
+        let index = accuracy as usize * Function::ALL.len() + function as usize;
+        // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
+        unsafe { (self.functions[index].function)(x, out) }
+    }
+
+    /// `out[i] = e^x[i]`, at most 0.98 ULP from the exact value. Infinity above 88.72, 0 below -103.97, NaN for NaN.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn exp(&self, x: &[f32], out: &mut [f32]) {
+        self.apply(Function::Exp, Accuracy::OneUlp, x, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dyadic_testkit::guard::{Flush, Guarded};
+    use dyadic_testkit::{Rng, cases, reference, ulp};
+
+    use super::{Accuracy, Function, OPS};
+
+    /// The function in f64.
+    fn exact(function: Function, x: f64) -> f64 {
+        match function {
+            Function::Exp => x.exp(),
+            Function::Exp2 => x.exp2(),
+            Function::Ln => x.ln(),
+            Function::Sigmoid => reference::sigmoid(x),
+            Function::Tanh => x.tanh(),
+            Function::Silu => reference::silu(x),
+            Function::Gelu => reference::gelu(x),
+            Function::GeluTanh if x == f64::NEG_INFINITY => -0.0,
+            Function::GeluTanh => {
+                let u = 2.0 * (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+                x * reference::sigmoid(u)
+            }
+            Function::ReluSquared if x.is_nan() => x,
+            Function::ReluSquared => x.max(0.0) * x.max(0.0),
+            Function::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Function::Rsqrt => 1.0 / x.sqrt(),
+        }
+    }
+
+    /// The bound of the error over all floats, in ULP.
+    fn bound(function: Function, accuracy: Accuracy) -> f64 {
+        match (function, accuracy) {
+            (Function::ReluSquared, _) => 0.5,
+            (Function::Exp2, Accuracy::OneUlp) => 0.78,
+            (Function::Exp, Accuracy::OneUlp) => 0.98,
+            (Function::Ln, _) => 1.0,
+            (Function::Rsqrt, _) => 1.5,
+            (Function::Exp2, Accuracy::Fast) => 1.96,
+            (Function::Tanh, Accuracy::OneUlp) => 2.0,
+            (Function::Exp, Accuracy::Fast) => 2.3,
+            (Function::Sigmoid, Accuracy::OneUlp) => 2.5,
+            (Function::Silu | Function::Softplus, Accuracy::OneUlp) => 3.0,
+            // The argument of the exponential carries the rounding of its cubic: up to 100 * 2^-23.
+            (Function::GeluTanh, Accuracy::OneUlp | Accuracy::Fast) => 160.0,
+            (_, Accuracy::OneUlp) => 7.0,
+            (_, Accuracy::Fast) => 8.0,
+            // 2^-11.17 of the exponential is up to 7270 ULP.
+            (_, Accuracy::Bf16) => 7500.0,
+        }
+    }
+
+    /// The largest error of the scalar specification on every `step`-th float, and where.
+    fn worst(function: Function, accuracy: Accuracy, step: usize) -> (f64, f32) {
+        let op = &OPS[accuracy as usize * Function::ALL.len() + function as usize];
+        let mut worst = (0.0f64, 0.0f32);
+        let mut out = [0.0];
+        for x in (0..=u32::MAX).step_by(step).map(f32::from_bits) {
+            // SAFETY: the first kernel is the scalar one, and the lengths are equal.
+            unsafe { (op.kernels[0].function)(&[x], &mut out) };
+            let error = ulp::error_f32(out[0], exact(function, f64::from(x)));
+            if error > worst.0 {
+                worst = (error, x);
+            }
+        }
+        worst
+    }
+
+    fn assert_bounds(step: usize) {
+        let mut failures = Vec::new();
+        for function in Function::ALL {
+            for accuracy in Accuracy::ALL {
+                let (error, x) = worst(function, accuracy, step);
+                if error > bound(function, accuracy) {
+                    let (function, accuracy) = (function.name(), accuracy.name());
+                    failures.push(format!("{function} {accuracy} at {x:e}: {error:.2} ULP"));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[test]
+    fn errors_keep_their_bounds_on_a_sample() {
+        assert_bounds(20_011);
+    }
+
+    #[test]
+    #[ignore = "all 2^32 floats of 33 functions: an hour"]
+    fn errors_keep_their_bounds_on_all_floats() {
+        assert_bounds(1);
+    }
+
+    #[test]
+    fn kernels_equal_the_scalar_ones() {
+        let mut rng = Rng::new(2);
+        for op in &OPS {
+            for len in cases::lengths() {
+                let x: Vec<f32> = (0..len)
+                    .map(|i| match i % 4 {
+                        0 => rng.any_f32(),
+                        1 => cases::SPECIAL_F32[i / 4 % cases::SPECIAL_F32.len()],
+                        2 => rng.uniform(-110.0, 95.0),
+                        _ => rng.normal(),
+                    })
+                    .collect();
+                let mut expected = vec![0.0; len];
+                // SAFETY: the first kernel is the scalar one, and the lengths are equal.
+                unsafe { (op.kernels[0].function)(&x, &mut expected) };
+                for flush in Flush::BOTH {
+                    let x = Guarded::new(&x, flush);
+                    let mut out = Guarded::filled(7.0, len, flush);
+                    for kernel in op.supported() {
+                        // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                        unsafe { (kernel.function)(&x, &mut out) };
+                        ulp::assert_same_bits(&out, &expected, kernel.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let at = |function: Function, x: f32| {
+            let mut out = [0.0];
+            // SAFETY: the first kernel is the scalar one, and the lengths are equal.
+            unsafe { (OPS[function as usize].kernels[0].function)(&[x], &mut out) };
+            out[0].to_bits()
+        };
+        let (zero, minus_zero, infinity) = (0, 0x8000_0000, 0x7F80_0000);
+        for (function, low, high) in [
+            (Function::Exp, zero, infinity),
+            (Function::Exp2, zero, infinity),
+            (Function::Sigmoid, zero, 1.0f32.to_bits()),
+            (Function::Tanh, (-1.0f32).to_bits(), 1.0f32.to_bits()),
+            (Function::Silu, minus_zero, infinity),
+            (Function::Gelu, minus_zero, infinity),
+            (Function::GeluTanh, minus_zero, infinity),
+            (Function::ReluSquared, zero, infinity),
+            (Function::Softplus, zero, infinity),
+        ] {
+            assert_eq!(at(function, f32::NEG_INFINITY), low, "{}", function.name());
+            assert_eq!(at(function, f32::INFINITY), high, "{}", function.name());
+        }
+        for function in Function::ALL {
+            assert_eq!(
+                at(function, f32::from_bits(0xFFC1_2345)),
+                0x7FC0_0000,
+                "{}",
+                function.name()
+            );
+        }
+        assert_eq!(at(Function::Ln, -0.0), f32::NEG_INFINITY.to_bits());
+        assert_eq!(at(Function::Ln, -1.0), 0x7FC0_0000);
+        assert_eq!(at(Function::Ln, f32::INFINITY), infinity);
+    }
+
+    #[test]
+    fn names_do_not_depend_on_the_order_of_the_table() {
+        for (index, op) in OPS.iter().enumerate() {
+            let function = Function::ALL[index % Function::ALL.len()];
+            let accuracy = Accuracy::ALL[index / Function::ALL.len()];
+            let snake: String = function
+                .name()
+                .chars()
+                .flat_map(|c| {
+                    c.is_uppercase()
+                        .then_some('_')
+                        .into_iter()
+                        .chain(std::iter::once(c.to_ascii_lowercase()))
+                })
+                .collect();
+            let class = match accuracy {
+                Accuracy::OneUlp => String::new(),
+                _ => format!("_{}", accuracy.name()),
+            };
+            assert_eq!(op.name, format!("{snake}{class}_f32"));
+            assert_eq!(function as usize, index % Function::ALL.len());
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! and user-defined tokens; what is left goes through one of two encoders, byte-level BPE (with a pre-tokenizer) or SentencePiece's
 //! BPE. Ids are those of llama.cpp, with these differences, all on purpose:
 //!
-//! - Ordinary text never becomes a control token, also where merging could spell one (`<s>` in Llama 2's vocabulary).
+//! - Ordinary text never becomes a control token, also where merging could spell one (`<` and `s>` to `<s>`).
 //! - Of special tokens that overlap in the text, the leftmost wins, then the longest, as in Hugging Face's tokenizers.
 //! - Decoding returns the text as it was; spaces before punctuation are not "cleaned up".
 //!

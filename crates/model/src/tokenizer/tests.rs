@@ -113,7 +113,7 @@ fn sentence_piece_falls_back_to_bytes_and_then_to_unknown() {
     assert_eq!(error, Err(TokenizerError::NoTokenForByte { byte: 0xC3 }));
 }
 
-/// Llama 2's vocabulary has `s>`; with it, merging could make the BOS token out of text that a user wrote.
+/// Where a vocabulary has `s>`, merging could make the BOS token out of text that a user wrote.
 #[test]
 fn sentence_piece_text_never_becomes_a_control_token() {
     let tokens = ["<unk>", "<s>", "▁", "<", "s", ">", "s>"];

@@ -156,7 +156,7 @@ impl SafetensorsFile {
         self.file.release(tensor.range.clone());
     }
 
-    /// What is in the file, in the form of [`crate::gguf::GgufFile::inspect`].
+    /// What is in the file, in the form of [`crate::gguf::GgufFile::inspect`] as far as it applies.
     #[must_use]
     pub fn inspect(&self) -> Json {
         let metadata: Map<String, Json> =

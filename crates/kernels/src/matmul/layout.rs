@@ -69,16 +69,6 @@ impl Codes {
         }
     }
 
-    /// The stored code of an integer: the inverse of [`Codes::value`]. `None` where no code stands for it.
-    #[must_use]
-    pub fn code(self, value: i8) -> Option<u8> {
-        let codes = 0..=(u8::MAX >> (8 - self.bits()));
-        match self {
-            Self::Signed8 => Some(value.cast_unsigned()),
-            _ => codes.into_iter().find(|&code| self.value(code) == i32::from(value)),
-        }
-    }
-
     /// What a kernel adds to the integers so that none is negative, as unsigned operands of a dot product: 0 or a power of two.
     pub(super) const fn offset(self) -> i32 {
         match self {
@@ -134,7 +124,7 @@ pub enum Scales {
 }
 
 impl Scales {
-    /// Blocks of a superblock.
+    /// Blocks of a superblock: a power of two.
     #[must_use]
     pub const fn blocks_per_header(self) -> usize {
         match self {
@@ -227,18 +217,20 @@ impl LayoutSpec {
     }
 
     /// Where in a tile the header of the superblock of `block` begins.
+    #[inline]
     #[must_use]
     pub const fn header_offset(&self, block: usize) -> usize {
         let run = self.scales.blocks_per_header();
-        block / run * (self.header_bytes() + run * self.block_bytes())
+        (block >> run.trailing_zeros()) * (self.header_bytes() + run * self.block_bytes())
     }
 
     /// Where in a tile the codes of `block` begin; the block scales follow them.
+    #[inline]
     #[must_use]
     pub const fn block_offset(&self, block: usize) -> usize {
         self.header_offset(block)
             + self.header_bytes()
-            + block % self.scales.blocks_per_header() * self.block_bytes()
+            + (block & (self.scales.blocks_per_header() - 1)) * self.block_bytes()
     }
 
     /// The 32 integers of `row` in `block`.
@@ -319,6 +311,7 @@ impl LayoutSpec {
     ///
     /// # Panics
     /// Where `tile` is shorter than the header's end.
+    #[inline]
     pub fn header_mut<'a>(&self, tile: &'a mut [u8], block: usize) -> &'a mut [u8] {
         &mut tile[self.header_offset(block)..][..self.header_bytes()]
     }
@@ -327,6 +320,7 @@ impl LayoutSpec {
     ///
     /// # Panics
     /// Where `tile` is shorter than the block's end.
+    #[inline]
     pub fn block_scales_mut<'a>(&self, tile: &'a mut [u8], block: usize) -> &'a mut [u8] {
         &mut tile[self.block_offset(block) + self.code_bytes()..]
             [..self.block_bytes() - self.code_bytes()]
@@ -384,22 +378,38 @@ fn load_quads(bits: u32, codes: &[u8], row: usize) -> [u32; 8] {
 
 #[inline]
 fn store_quads(bits: u32, codes: &mut [u8], row: usize, quads: &[u32; 8]) {
-    let mut put = |offset: usize, word: u32| {
-        codes[offset + 4 * row..][..4].copy_from_slice(&word.to_le_bytes());
+    match bits {
+        1 => store_quads_of::<1>(codes, row, quads),
+        2 => store_quads_of::<2>(codes, row, quads),
+        3 => store_quads_of::<3>(codes, row, quads),
+        4 => store_quads_of::<4>(codes, row, quads),
+        5 => store_quads_of::<5>(codes, row, quads),
+        6 => store_quads_of::<6>(codes, row, quads),
+        7 => store_quads_of::<7>(codes, row, quads),
+        _ => store_quads_of::<8>(codes, row, quads),
+    }
+}
+
+/// [`store_quads`] for a width that the compiler knows: loading a model is mostly this.
+#[inline]
+fn store_quads_of<const BITS: u32>(codes: &mut [u8], row: usize, quads: &[u32; 8]) {
+    let (words, _) = codes.as_chunks_mut::<4>();
+    let mut put = |vector: usize, word: u32| {
+        words[vector * TILE_ROWS + row] = word.to_le_bytes();
     };
-    if bits == 8 {
+    if BITS == 8 {
         for (quad, &word) in quads.iter().enumerate() {
-            put(quad * VECTOR, word);
+            put(quad, word);
         }
         return;
     }
-    for_each_part(bits, |part, position, offset| {
+    for_each_part(BITS, |part, position, offset| {
         let fields = (8 / part) as usize;
         for (vector, quads) in quads.chunks_exact(fields).enumerate() {
             let word = quads.iter().enumerate().fold(0, |word, (field, quad)| {
                 word | (quad >> position & low_bits(part)) << (part * field as u32)
             });
-            put(offset + vector * VECTOR, word);
+            put(offset / VECTOR + vector, word);
         }
     });
 }

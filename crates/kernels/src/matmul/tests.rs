@@ -236,15 +236,3 @@ fn stored_codes_are_read_back() {
         }
     }
 }
-
-#[test]
-fn all_codes_of_a_layout_are_found_again() {
-    for layout in LayoutId::ALL {
-        let codes = layout.spec().codes;
-        for code in 0..=(0xFFu8 >> (8 - codes.bits())) {
-            let value = i8::try_from(codes.value(code)).unwrap();
-            let found = codes.code(value).unwrap();
-            assert_eq!(codes.value(found), i32::from(value), "{}", layout.spec().name);
-        }
-    }
-}

@@ -4,7 +4,7 @@ use dyadic_formats::float::f32_to_f16;
 use dyadic_formats::{GgufType, UnpackedBlock};
 use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::float::FloatLayout;
-use dyadic_kernels::matmul::layout::{BLOCK, LayoutSpec, Scales, TILE_ROWS};
+use dyadic_kernels::matmul::layout::{BLOCK, Codes, LayoutSpec, Scales, TILE_ROWS};
 
 use super::Layout;
 
@@ -25,9 +25,14 @@ pub(super) fn tile(
             let spec = id.spec();
             for (row, bytes) in rows.enumerate() {
                 match (format, id) {
-                    (GgufType::Q4_0, LayoutId::U4F16) => nibbles(spec, bytes, row, tile, 1),
+                    (GgufType::Q4_0, LayoutId::U4F16) | (GgufType::IQ4_NL, LayoutId::Iq4F16) => {
+                        nibbles(spec, bytes, row, tile, 1);
+                    }
                     (GgufType::Q4_1, LayoutId::U4F16Minimum) => {
                         nibbles(spec, bytes, row, tile, 2);
+                    }
+                    (GgufType::MXFP4, LayoutId::E2m1PowerOfTwo) => {
+                        power_of_two_nibbles(spec, bytes, row, tile);
                     }
                     (GgufType::Q8_0, LayoutId::I8F16) => bytes_8(spec, bytes, row, tile),
                     _ => any_blocks(format, spec, bytes, row, tile),
@@ -57,14 +62,25 @@ fn words<const N: usize>(bytes: &[u8]) -> [u32; N] {
     std::array::from_fn(|word| u32::from_le_bytes(words[word]))
 }
 
-/// Blocks of `numbers` f16 and 16 bytes of nibbles: columns 0 to 15 the low ones, 16 to 31 the high ones.
+/// The codes of 16 bytes: columns 0 to 15 the low nibbles, 16 to 31 the high ones.
+fn quads_of_nibbles(bytes: &[u8]) -> [u32; 8] {
+    let [a, b, c, d] = words::<4>(bytes);
+    [a, b, c, d, a >> 4, b >> 4, c >> 4, d >> 4].map(|word| word & 0x0F0F_0F0F)
+}
+
+/// Blocks of a power of two and 16 bytes of nibbles.
+fn power_of_two_nibbles(spec: &LayoutSpec, bytes: &[u8], row: usize, tile: &mut [u8]) {
+    for (block, bytes) in bytes.chunks_exact(1 + 16).enumerate() {
+        spec.store_codes(tile, block, row, &quads_of_nibbles(&bytes[1..]));
+        spec.block_scales_mut(tile, block)[row] = bytes[0];
+    }
+}
+
+/// Blocks of `numbers` f16 and 16 bytes of nibbles.
 fn nibbles(spec: &LayoutSpec, bytes: &[u8], row: usize, tile: &mut [u8], numbers: usize) {
-    const LOW: u32 = 0x0F0F_0F0F;
     for (block, bytes) in bytes.chunks_exact(2 * numbers + 16).enumerate() {
         let (scales, codes) = bytes.split_at(2 * numbers);
-        let [a, b, c, d] = words::<4>(codes);
-        let quads = [a, b, c, d, a >> 4, b >> 4, c >> 4, d >> 4].map(|word| word & LOW);
-        spec.store_codes(tile, block, row, &quads);
+        spec.store_codes(tile, block, row, &quads_of_nibbles(codes));
         let header = spec.header_mut(tile, block);
         for (index, scale) in scales.chunks_exact(2).enumerate() {
             header[2 * (index * TILE_ROWS + row)..][..2].copy_from_slice(scale);
@@ -83,29 +99,18 @@ fn bytes_8(spec: &LayoutSpec, bytes: &[u8], row: usize, tile: &mut [u8]) {
 
 /// Blocks of any type, taken apart by its decoder.
 fn any_blocks(format: GgufType, spec: &LayoutSpec, bytes: &[u8], row: usize, tile: &mut [u8]) {
-    // Codes that the decoder never gives stand for themselves.
-    let codes: [u8; 256] = std::array::from_fn(|byte| {
-        let value = u8::try_from(byte).unwrap_or_default().cast_signed();
-        spec.codes.code(value).unwrap_or_default()
-    });
     let blocks_per_unit = format.block_len() / BLOCK;
+    let indices = table_indices(spec.codes);
     let mut unpacked = UnpackedBlock::default();
     for (unit, bytes) in bytes.chunks_exact(format.block_bytes()).enumerate() {
         format.unpack(bytes, &mut unpacked).expect("a block of this type");
         let first = unit * blocks_per_unit;
-        for (index, values) in unpacked.codes().chunks_exact(BLOCK).enumerate() {
-            let quads = std::array::from_fn(|quad| {
-                let code = |j: usize| codes[usize::from(values[4 * quad + j].cast_unsigned())];
-                u32::from_le_bytes([code(0), code(1), code(2), code(3)])
-            });
+        let (blocks, _) = unpacked.codes().as_chunks::<BLOCK>();
+        for (index, values) in blocks.iter().enumerate() {
+            let quads = words::<8>(&stored_codes(spec.codes, &indices, values));
             spec.store_codes(tile, first + index, row, &quads);
-            store_block_scales(
-                spec,
-                &unpacked,
-                index,
-                row,
-                spec.block_scales_mut(tile, first + index),
-            );
+            let scales = spec.block_scales_mut(tile, first + index);
+            store_block_scales(spec, &unpacked, index, row, scales);
         }
         let header = spec.header_mut(tile, first);
         let numbers = [unpacked.super_scale(), unpacked.super_minimum()];
@@ -115,6 +120,29 @@ fn any_blocks(format: GgufType, spec: &LayoutSpec, bytes: &[u8], row: usize, til
             header[2 * (index * TILE_ROWS + row)..][..2].copy_from_slice(&bytes);
         }
     }
+}
+
+/// The codes that stand for 32 integers that a decoder gave, the inverse of [`Codes::value`]; `indices` is [`table_indices`].
+fn stored_codes(codes: Codes, indices: &[u8; 256], values: &[i8; BLOCK]) -> [u8; BLOCK] {
+    let values = values.map(i8::cast_unsigned);
+    match codes {
+        Codes::Signed8 => values,
+        Codes::Unsigned { zero_point, .. } => values.map(|value| value.wrapping_add(zero_point)),
+        // −1 or 1.
+        Codes::Bipolar => values.map(|value| !value >> 7),
+        Codes::Table4(_) => values.map(|value| indices[usize::from(value)]),
+    }
+}
+
+/// The first index of each entry of a table of codes, by the bits of the entry.
+fn table_indices(codes: Codes) -> [u8; 256] {
+    let mut indices = [0; 256];
+    if let Codes::Table4(table) = codes {
+        for (index, entry) in (0..16).zip(table).rev() {
+            indices[usize::from(entry.cast_unsigned())] = index;
+        }
+    }
+    indices
 }
 
 /// The scales of block `index` of those unpacked.

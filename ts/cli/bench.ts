@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { present } from '../llm/request.ts';
 import { type Command, usageError } from './command.ts';
-import { loadOptions } from './generation-flags.ts';
+import { kernelOptions } from './generation-flags.ts';
 import { withModel } from './load-model.ts';
 import { table } from './terminal.ts';
 
@@ -50,13 +50,11 @@ export const bench: Command = {
     const promptTokens = values.number('prompt') ?? 128;
     const decodeTokens = values.number('decode') ?? 64;
     const repetitions = values.number('repetitions') ?? 5;
-    const { kvType, isa } = loadOptions(values);
-    const load = present({
-      kvType,
-      isa,
+    const load = {
+      ...kernelOptions(values),
       threads: Math.max(...counts),
       contextLength: Math.max(promptTokens, decodeTokens, 8),
-    });
+    };
     return withModel(context, positionals[0] ?? '', load, async (model) => {
       const rows: { threads: number; promptTokensPerSecond: Summary; decodeTokensPerSecond: Summary }[] = [];
       for (const threads of counts) {

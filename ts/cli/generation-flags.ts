@@ -43,12 +43,18 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
   schema: { value: 'FILE', help: 'JSON schema that the answer follows (a file, or the schema itself)' },
 };
 
-/** Options of `LanguageModel.load` from the flags. */
-export function loadOptions(values: Values): LoadOptions {
+/** Options of `LanguageModel.load` that every command with a model has. */
+export function kernelOptions(values: Values): Pick<LoadOptions, 'kvType' | 'isa'> {
   const kvType = values.text('kv-type');
-  if (kvType !== undefined && kvType !== 'f16' && kvType !== 'f32')
+  if (kvType !== undefined && kvType !== 'f16' && kvType !== 'f32') {
     throw usageError(`--kv-type: expected f16 or f32, got '${kvType}'`);
-  return present({ threads: values.number('threads'), kvType, isa: values.text('isa') });
+  }
+  return present({ kvType, isa: values.text('isa') });
+}
+
+/** Options of `LanguageModel.load` from {@link LOAD_FLAGS}. */
+export function loadOptions(values: Values): LoadOptions {
+  return { ...kernelOptions(values), ...present({ threads: values.number('threads') }) };
 }
 
 async function readSchema(source: string | undefined): Promise<GenerateOptions['schema']> {

@@ -1,3 +1,4 @@
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { fromNative } from '../errors.ts';
 import { resolveModel } from '../models/resolve.ts';
 import { native } from '../native/load.ts';
@@ -39,10 +40,19 @@ export interface ModelFile {
 export interface Doctor {
   /** Version of dyadic. */
   version: string;
+  /** Model name of the CPU. */
   cpu: string;
-  /** The instruction set in use. */
+  /** `x86_64` or `aarch64`. */
+  architecture: string;
+  /** The instruction set in use (`DYADIC_ISA` overrides), and all that this CPU has. */
   isa: string;
-  [more: string]: unknown;
+  isas: string[];
+  /** Threads of the pool (`DYADIC_THREADS` overrides). */
+  threads: number;
+  /** The kernel that was chosen for each operation. */
+  kernels: { op: string; name: string; isa: string }[];
+  /** What the process may use: logical CPUs, and bytes of memory by the machine and by its container. */
+  limits: { cpus: number; memoryBytes: number; constrainedMemoryBytes: number | null };
 }
 
 /**
@@ -60,10 +70,24 @@ export async function inspectModel(model: string): Promise<ModelFile> {
   }
 }
 
-/** CPU, instruction sets, kernels, threads, caches and memory, as dyadic sees them. */
+/**
+ * CPU, instruction sets, kernels, threads and limits, as dyadic sees them.
+ *
+ * @throws DyadicError `ERR_NATIVE_LOAD`; `ERR_ISA_UNKNOWN` or `ERR_ISA_UNSUPPORTED` when `DYADIC_ISA` names none that this CPU has.
+ */
 export function doctor(): Doctor {
   try {
-    return JSON.parse(native().doctor());
+    const constrained = process.constrainedMemory();
+    return {
+      ...JSON.parse(native().doctor()),
+      cpu: cpus()[0]?.model.trim() ?? 'unknown',
+      limits: {
+        cpus: availableParallelism(),
+        memoryBytes: totalmem(),
+        // 0, or more than there is, where no container sets one.
+        constrainedMemoryBytes: constrained > 0 && constrained < totalmem() ? constrained : null,
+      },
+    };
   } catch (error) {
     throw fromNative(error);
   }

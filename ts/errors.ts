@@ -3,7 +3,7 @@
  * people and may change.
  *
  * Codes of the native half that name one defect of a file (`ERR_GGUF_TRUNCATED`, `ERR_GGUF_UNSUPPORTED_TYPE`, …) share the prefix
- * `ERR_GGUF_`, `ERR_TOKENIZER_` or `ERR_TEMPLATE_` and are listed in `docs/errors.md`.
+ * `ERR_GGUF_`, `ERR_TOKENIZER_`, `ERR_CHAT_TEMPLATE` and the like, and are listed in `docs/errors.md`.
  */
 export const ERROR_CODES = {
   ERR_ABORTED:

@@ -157,7 +157,7 @@ export class LanguageModel implements AsyncDisposable, Disposable {
    * The text that the model's chat template makes of a conversation.
    *
    * @param options `addGenerationPrompt`: whether it ends with the beginning of an answer (default true).
-   * @throws DyadicError `ERR_OPTION`, `ERR_TEMPLATE_…` when the template fails.
+   * @throws DyadicError `ERR_OPTION`, `ERR_CHAT_TEMPLATE…` when the template fails.
    */
   renderChat(messages: readonly Message[], options: { addGenerationPrompt?: boolean } = {}): string {
     const raw = openOptions(options, 'renderChat', ['addGenerationPrompt']);

@@ -37,7 +37,7 @@ export async function record(name: string, measure: () => Promise<Row[]>): Promi
   console.log(`\n== ${name}: ${here.cpu}, ${here.cores} cores, ${here.isa}, Node ${here.node}, ${commit()}`);
   const rows = await measure();
   const run: Run = { date: new Date().toISOString(), commit: commit(), load: { before, after: load() } };
-  console.table(rows.map(flatten));
+  for (const row of rows) print(row);
   console.log(`load ${run.load.before} before, ${run.load.after} after`);
   const file = fileOf(here);
   const benches = { ...read(file)?.benches, [name]: { ...run, rows } };
@@ -45,13 +45,17 @@ export async function record(name: string, measure: () => Promise<Row[]>): Promi
   writeFileSync(file, `${JSON.stringify({ machine: here, benches } satisfies ResultsFile, null, 2)}\n`);
 }
 
-/** `{ a: { min: 1 } }` as `{ 'a.min': 1 }`. */
-function flatten(row: Row): Row {
-  return Object.fromEntries(
-    Object.entries(row).flatMap(([key, value]) =>
-      value !== null && typeof value === 'object' && !Array.isArray(value)
-        ? Object.entries(value).map(([inner, item]) => [`${key}.${inner}`, item])
-        : [[key, value]],
-    ),
-  );
+/** One line for each figure, those of a summary side by side. */
+function print(row: Row): void {
+  const width = Math.max(...Object.keys(row).map((key) => key.length));
+  for (const [key, value] of Object.entries(row)) {
+    const text =
+      value !== null && typeof value === 'object'
+        ? Object.entries(value)
+            .map(([inner, item]) => `${inner} ${item}`)
+            .join('   ')
+        : String(value);
+    console.log(`  ${key.padEnd(width)}  ${text}`);
+  }
+  console.log();
 }

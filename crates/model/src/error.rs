@@ -6,6 +6,7 @@ use dyadic_kernels::rope::RopeError;
 use dyadic_tensor::TensorError;
 
 use crate::chat_template::ChatTemplateError;
+use crate::constraint::ConstraintError;
 use crate::decoder::DecoderError;
 use crate::engine::EngineError;
 use crate::file_map::FileError;
@@ -31,6 +32,9 @@ pub enum ModelError {
     /// A safetensors file is damaged, of another kind, or lacks what was asked of it.
     #[error(transparent)]
     Safetensors(#[from] SafetensorsError),
+    /// A schema cannot be enforced, or a token breaks it.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// A token could not be chosen, or an option of that is out of its range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
@@ -69,6 +73,7 @@ impl ModelError {
             Self::Gguf(error) => error.code(),
             Self::Npy(error) => error.code(),
             Self::Safetensors(error) => error.code(),
+            Self::Constraint(error) => error.code(),
             Self::Sampling(error) => error.code(),
             Self::Tokenizer(error) => error.code(),
             Self::Decoder(error) => error.code(),

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod chat_template;
+pub mod constraint;
 pub mod decoder;
 pub mod dtype;
 pub mod engine;

@@ -6,7 +6,6 @@
 
 mod error;
 mod job;
-mod pending;
 mod request;
 mod scheduler;
 mod sequence;
@@ -28,11 +27,11 @@ pub use request::{
 
 use crate::ModelError;
 use crate::chat_template::{ChatTemplate, Message, RenderOptions};
+use crate::constraint::TokenTrie;
 use crate::decoder::Decoder;
 use crate::gguf::GgufFile;
 use crate::kv_cache::KvType;
 use crate::tokenizer::Tokenizer;
-use pending::TokenTrie;
 use scheduler::Scheduler;
 
 /// The context length where none is asked for, if the model was trained for at least as much.

@@ -15,8 +15,8 @@ use super::request::{
 use super::sequence::{Consumer, Generation, Perplexity, Sample, Sequence};
 use dyadic_kernels::elementary;
 
-use super::pending::{Constraint, JsonSchemaConstraint};
 use crate::ModelError;
+use crate::constraint::{Constraint, JsonSchemaConstraint};
 use crate::decoder::{BatchEntry, LogitRows, Scratch};
 use crate::kv_cache::KvCache;
 use crate::sampler::{Sampler, StopMatcher};
@@ -225,9 +225,8 @@ impl Scheduler {
             for &id in &request.prompt {
                 sampler.accept(id);
             }
-            let constraint = constraint
-                .clone()
-                .map(|constraint| Box::new(constraint) as Box<dyn Constraint + Send>);
+            let constraint =
+                constraint.clone().map(|constraint| Box::new(constraint) as Box<dyn Constraint>);
             samples.push(Sample::new(index, sampler, constraint, stop.clone()));
         }
         Ok(samples)

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::EngineError;
 use super::job::Job;
-use super::pending::Constraint;
 use super::request::{FinishReason, GeneratedText, Piece, Timings, Usage};
 use crate::ModelError;
+use crate::constraint::Constraint;
 use crate::kv_cache::KvCache;
 use crate::sampler::{Sampler, StopMatcher};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
@@ -86,7 +86,7 @@ impl Generation {
 pub(super) struct Sample {
     pub(super) index: usize,
     sampler: Sampler,
-    constraint: Option<Box<dyn Constraint + Send>>,
+    constraint: Option<Box<dyn Constraint>>,
     decoder: StreamDecoder,
     stop: StopMatcher,
     pub(super) awaits_mask: bool,
@@ -99,7 +99,7 @@ impl Sample {
     pub(super) fn new(
         index: usize,
         sampler: Sampler,
-        constraint: Option<Box<dyn Constraint + Send>>,
+        constraint: Option<Box<dyn Constraint>>,
         stop: StopMatcher,
     ) -> Self {
         Self {
@@ -132,8 +132,11 @@ impl Sample {
     ) -> Result<(Piece, Option<FinishReason>), ModelError> {
         let sampled = self.sampler.sample(logits)?;
         self.sampler.accept(sampled.id);
+        // Where only an end-of-text token could follow, the text ends without it.
+        let mut is_finished = false;
         if let Some(constraint) = &mut self.constraint {
             constraint.accept(sampled.id)?;
+            is_finished = constraint.is_finished();
         }
         self.ids.push(sampled.id);
         let (mut text, mut finish) = (String::new(), None);
@@ -144,6 +147,8 @@ impl Sample {
             text.push_str(&self.stop.push(&decoded));
             if self.stop.is_matched() {
                 finish = Some(FinishReason::Stop);
+            } else if is_finished {
+                finish = Some(FinishReason::EndOfText);
             } else if max_tokens.is_some_and(|most| self.ids.len() >= most) {
                 finish = Some(FinishReason::Length);
             }

@@ -74,12 +74,12 @@ describe.skipIf(!modelPath)('SmolLM2 against references that share nothing with 
     },
   );
 
-  it('knows the capital of France', async () => {
+  it('answers a question and ends', async () => {
     const { text, finishReason } = await model.generateText(
-      [{ role: 'user', content: 'What is the capital of France?' }],
-      { maxTokens: 32 },
+      [{ role: 'user', content: 'Write one sentence about the sea.' }],
+      { maxTokens: 64 },
     );
-    expect(text).toContain('Paris');
+    expect(text).toMatch(/^The sea is a .*\.$/);
     expect(finishReason).toBe('endOfText');
   });
 });

@@ -13,7 +13,7 @@ use super::request::{
     BenchmarkRequest, Command, FinishReason, GenerateRequest, Outcome, PerplexityRequest, Piece,
 };
 use super::sequence::{Consumer, Generation, Perplexity, Sample, Sequence};
-use dyadic_kernels::elementary;
+use dyadic_kernels::{elementary, softmax};
 
 use crate::ModelError;
 use crate::constraint::{Constraint, JsonSchemaConstraint};
@@ -388,7 +388,7 @@ impl Scheduler {
         let end = sequence.cache.len();
         for (position, row) in (end - count..end).zip(rows) {
             perplexity.score(position, |target| {
-                log_sum_exp(kernels, row) - f64::from(row[target as usize])
+                kernels.cross_entropy(row, target as usize, &softmax::serial)
             });
         }
         let fraction = perplexity.fraction(end);
@@ -643,10 +643,4 @@ fn send_pieces(job: &Arc<Job>, pieces: Vec<Piece>) {
 pub(super) fn next_session() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn log_sum_exp(_: &dyadic_kernels::Kernels, row: &[f32]) -> f64 {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|&x| elementary::exp(f64::from(x - max))).sum();
-    f64::from(max) + elementary::ln(sum)
 }

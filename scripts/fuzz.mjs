@@ -8,14 +8,20 @@ import { root, run } from './lib/process.mjs';
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '30' } } });
 
 /**
- * libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly.
+ * Prints what libFuzzer sums up, and everything where something was found.
  *
  * @param {readonly string[]} args After `cargo`.
  * @param {string} cwd
  */
 async function cargo(args, cwd) {
-  const { status } = await run('cargo', args, { cwd, env: { RUSTC_BOOTSTRAP: '1' } });
-  if (status !== 0) process.exitCode = 1;
+  // libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly.
+  const { status, output } = await run('cargo', args, { cwd, env: { RUSTC_BOOTSTRAP: '1' }, quiet: true });
+  if (status === 0) {
+    console.log(/^Done \d+ runs.*$/m.exec(output)?.[0] ?? 'done');
+  } else {
+    console.log(output);
+    process.exitCode = 1;
+  }
 }
 
 for (const name of readdirSync(path.join(root, 'crates'))) {
@@ -23,6 +29,7 @@ for (const name of readdirSync(path.join(root, 'crates'))) {
   const targets = path.join(crate, 'fuzz/fuzz_targets');
   if (!existsSync(targets)) continue;
   if (existsSync(path.join(crate, 'fuzz/examples/seeds.rs'))) {
+    console.log(`== ${name}: seeds`);
     await cargo(['run', '--quiet', '--manifest-path', 'fuzz/Cargo.toml', '--example', 'seeds'], crate);
   }
   for (const file of readdirSync(targets)) {

@@ -35,7 +35,7 @@ for (const name of readdirSync(path.join(root, 'crates'))) {
   for (const file of readdirSync(targets)) {
     const target = path.basename(file, '.rs');
     console.log(`== ${name}: ${target}, ${values.seconds} s`);
-    const limits = ['-malloc_limit_mb=256', '-max_len=16384', '-timeout=10', '-verbosity=0'];
+    const limits = ['-malloc_limit_mb=256', '-max_len=16384', '-timeout=10'];
     await cargo(['fuzz', 'run', target, '--', `-max_total_time=${values.seconds}`, ...limits], crate);
   }
 }

@@ -124,6 +124,12 @@ async function fetchModel() {
   return undefined;
 }
 
+/** Whether the packages of `arm64-setup.sh` are there. */
+function isDebian() {
+  const file = '/etc/os-release';
+  return existsSync(file) && /^ID=debian$/m.test(readFileSync(file, 'utf8'));
+}
+
 /** The Rust tests as a Raspberry Pi 4, a Raspberry Pi 5 and the emulator's best CPU would run them. */
 async function arm64() {
   const folder = path.join(homedir(), '.cache/dyadic-arm64');
@@ -176,7 +182,7 @@ if (options.full) {
   } else {
     skip('fuzzing', 'cargo-fuzz is not installed (cargo install cargo-fuzz)');
   }
-  if (process.arch === 'x64' && process.platform === 'linux' && (await version('apt-get'))) {
+  if (process.arch === 'x64' && isDebian()) {
     await arm64();
   } else {
     skip('arm64 under emulation', 'needs Debian on x64');

@@ -57,6 +57,10 @@ describe('mistakes end with 2 and say what was meant', () => {
       ['run', import.meta.filename, 'x', '--threads', '0'],
       /--threads: expected an integer from 1 to 1024, got 0/,
     ],
+    [
+      ['run', import.meta.filename, 'x', '-c', '1'],
+      /--context: expected an integer from 8 to 16777216, got 1/,
+    ],
     [['tokenize'], /missing argument: dyadic tokenize MODEL/],
     [['list', 'x'], /unexpected argument 'x'/],
     [['bench', 'm', '--threads', '1,x'], /--threads: expected a number, got 'x'/],

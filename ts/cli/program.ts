@@ -34,8 +34,12 @@ function describeError(error: unknown, command: Command | undefined): { code: st
   const code = codeOf(error) ?? 'ERR_INTERNAL';
   const message = error instanceof Error ? error.message : String(error);
   const [, property = '', rest] = /^(\w+)(: .*)$/s.exec(message) ?? [];
-  const flag = property.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return code === 'ERR_OPTION' && command?.flags[flag] !== undefined
+  const kebab = property.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  // `contextLength` is `--context`, `promptTokens` `--prompt`.
+  const flag = Object.keys(command?.flags ?? {}).find(
+    (name) => kebab === name || kebab.startsWith(`${name}-`),
+  );
+  return code === 'ERR_OPTION' && flag !== undefined
     ? { code, message: `--${flag}${rest}` }
     : { code, message };
 }

@@ -6,6 +6,9 @@ const STYLES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as 
 type Style = keyof typeof STYLES;
 
 const BAR_CELLS = 24;
+/** A bar is drawn at most so often, and work of an instant has none, in ms. */
+const REDRAW_MS = 60;
+const INSTANT_MS = 250;
 /** Where progress is not drawn over, because stderr is a file, a line is written at every so many percent. */
 const PLAIN_STEP = 25;
 
@@ -93,22 +96,26 @@ export class Terminal {
     let started = 0;
     let startBytes = 0;
     let step = -1;
+    let drawn = Number.NEGATIVE_INFINITY;
     return (progress) => {
+      const now = performance.now();
       if (progress.stage !== stage) {
         stage = progress.stage;
-        started = performance.now();
+        started = now;
         startBytes = progress.bytes ?? 0;
         step = -1;
       }
+      if (now - started < INSTANT_MS && stage !== 'wait') return;
       if (this.#stderr.isTTY) {
-        const rate = ((progress.bytes ?? 0) - startBytes) / ((performance.now() - started) / 1000);
+        if (now - drawn < REDRAW_MS) return;
+        drawn = now;
+        const rate = ((progress.bytes ?? 0) - startBytes) / ((now - started) / 1000);
         this.#stderr.write(`\r\u001b[K${this.#bar(progress, rate)}`);
         this.#progressShown = true;
         return;
       }
       const reached = Math.floor((progress.fraction * 100) / PLAIN_STEP);
-      // Work of an instant is not worth a line.
-      if (reached > step && (performance.now() - started > 500 || stage === 'wait')) {
+      if (reached > step) {
         step = reached;
         this.#stderr.write(`${this.#describe(progress)}\n`);
       }

@@ -19,6 +19,22 @@ export type OnProgress = (progress: Progress) => void;
 const INTERVAL_MS = 50;
 
 /**
+ * Passes on at most one report in 50 ms of each stage, and always its last.
+ * @internal
+ */
+export function throttled(onProgress: OnProgress): OnProgress {
+  let stage: string | undefined;
+  let last = Number.NEGATIVE_INFINITY;
+  return (progress) => {
+    const now = performance.now();
+    if (progress.stage === stage && now - last < INTERVAL_MS && progress.fraction < 1) return;
+    stage = progress.stage;
+    last = now;
+    onProgress(progress);
+  };
+}
+
+/**
  * A reporter of bytes that does not call more often than people can see. The last report of a stage always comes.
  * @internal
  */
@@ -27,11 +43,8 @@ export function byteProgress(
   stage: string,
   totalBytes: number,
 ): (bytes: number) => void {
-  let last = Number.NEGATIVE_INFINITY;
-  return (bytes) => {
-    const now = performance.now();
-    if (onProgress === undefined || (now - last < INTERVAL_MS && bytes < totalBytes)) return;
-    last = now;
-    onProgress({ stage, fraction: totalBytes > 0 ? Math.min(1, bytes / totalBytes) : 0, bytes, totalBytes });
-  };
+  if (onProgress === undefined) return () => {};
+  const report = throttled(onProgress);
+  return (bytes) =>
+    report({ stage, fraction: totalBytes > 0 ? Math.min(1, bytes / totalBytes) : 0, bytes, totalBytes });
 }

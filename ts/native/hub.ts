@@ -1,5 +1,5 @@
 import { aborted, DyadicError, fromNative, throwIfAborted } from '../errors.ts';
-import type { OnProgress } from '../models/progress.ts';
+import { type OnProgress, throttled } from '../models/progress.ts';
 import type { NativeEvent, NativeHub, NativePiece } from './contract.ts';
 import { native } from './load.ts';
 
@@ -149,7 +149,8 @@ export function runJob<T>(
   options: JobOptions,
   finish: (result: string, hub: NativeHub, job: number) => T,
 ): Promise<T> {
-  const { signal, onProgress } = options;
+  const { signal } = options;
+  const onProgress = options.onProgress && throttled(options.onProgress);
   return new Promise<T>((resolve, reject) => {
     throwIfAborted(signal);
     const job = startJob(start, {

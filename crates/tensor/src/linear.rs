@@ -10,7 +10,7 @@ use crate::activations::Activations;
 use crate::packed::{Layout, PackedWeights};
 use crate::pool::Pool;
 
-/// The least bytes of weights that a task of a single token reads: one microsecond or so, ten times what claiming it costs.
+/// The least bytes of weights that a task reads times its tokens: one microsecond or so, ten times what claiming it costs.
 const MIN_TASK_BYTES: usize = 1 << 14;
 
 /// Tasks for each thread, so that a thread that is held up leaves little undone.
@@ -109,11 +109,10 @@ fn check(projection: &Projection<'_>, activations: &Activations) -> Result<(), T
 
 /// How many bytes of weights a task should read.
 fn task_bytes(bytes: usize, threads: usize, tokens: usize) -> usize {
-    match (threads, tokens) {
-        (0 | 1, _) => usize::MAX,
-        (_, 1) => (bytes / (threads * TASKS_PER_THREAD)).max(MIN_TASK_BYTES),
-        _ => bytes / (threads * TASKS_PER_THREAD),
+    if threads <= 1 {
+        return usize::MAX;
     }
+    (bytes / (threads * TASKS_PER_THREAD)).max(MIN_TASK_BYTES / tokens.max(1))
 }
 
 fn tiles_per_task(weights: &PackedWeights, task_bytes: usize) -> usize {

@@ -11,7 +11,7 @@ use super::layout::{Codes, Scales, VECTOR, for_each_part, low_bits};
 use super::{Block, Layout, Product, Step};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
-const PREFETCH: usize = 2048;
+const PREFETCH: usize = 4096;
 
 /// See [`super`].
 ///

@@ -7,7 +7,7 @@ use super::layout::{Codes, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
 use super::{Block, Layout, Product, Step};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
-const PREFETCH: usize = 2048;
+const PREFETCH: usize = 4096;
 
 /// See [`super`].
 ///

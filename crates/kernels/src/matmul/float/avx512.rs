@@ -7,7 +7,7 @@ use super::super::{Product, Step};
 use super::{CHAINS, Float, FloatLayout};
 
 /// How far ahead of the weights in use the next ones are fetched, in bytes.
-const PREFETCH: usize = 2048;
+const PREFETCH: usize = 4096;
 
 /// See [`super`].
 ///

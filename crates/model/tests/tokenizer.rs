@@ -147,3 +147,19 @@ fn vocabularies_of_llama_cpp_give_their_ids() {
         }
     }
 }
+
+/// The beginning of Moby Dick, and the first ids that the reference was computed from.
+#[test]
+fn smollm2_reads_moby_dick() {
+    let Some(path) = dyadic_testkit::skip::smollm2() else { return };
+    let text = "CHAPTER 1. Loomings.\n\nCall me Ishmael. Some years ago—never mind how long precisely—having\n\
+                little or no money in my purse, and nothing particular to interest me on\n\
+                shore, I thought I would sail about a little and see the watery part of\nthe world.";
+    let ids = [
+        5229, 41958, 216, 33, 30, 450, 6364, 616, 30, 198, 198, 12800, 549, 46588, 30, 2015, 929,
+        3156, 1265, 15661, 1945, 638, 986, 10031, 1265, 32120, 198, 31774, 355, 787, 2478, 281, 957,
+        42882, 28, 284, 3878, 1542, 288, 1384, 549, 335, 198, 14518, 28, 339, 2275, 339, 736, 11930,
+        563, 253, 1838, 284, 963, 260, 32415, 599, 282, 198, 1195, 905, 30,
+    ];
+    assert_eq!(tokenizer(&path).encode(text, false).as_deref(), Ok(&ids[..]));
+}

@@ -8,9 +8,11 @@ mod packed;
 mod parallel;
 pub mod pool;
 mod shape;
+mod softmax;
 
 pub use activations::{ActivationKind, Activations};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
 pub use packed::PackedWeights;
 pub use shape::Shape;
+pub use softmax::{Causal, SoftmaxRows, softmax_axis, softmax_rows};

@@ -18,11 +18,13 @@
 //! depend on the algorithm and the row, not on threads or instruction set. Recompute and reload return the same bits.
 
 mod lanes;
+mod options;
 mod row;
 mod scalar;
 mod top_k;
+mod total;
 
-pub use row::{AUTO, Algorithm, EmptyRow, Mask, Run, SoftmaxOptions, Source, Target, serial};
+pub use options::{AUTO, Algorithm, EmptyRow, Mask, Run, SoftmaxOptions, Source, Target, serial};
 
 use crate::lanes::lane_op;
 use crate::registry::Kernels;

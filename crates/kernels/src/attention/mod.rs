@@ -23,10 +23,13 @@
 //! At the end `out = acc / sum`. What a row returns depends on its own query and its own visible keys only: not on the rows beside it, on how
 //! a prompt is cut, or on what memory holds beyond the keys. So decode and prefill give the same bits.
 
+mod l_mul;
 mod lanes;
 mod scalar;
 
 use std::ops::Range;
+
+pub use l_mul::attention_l_mul;
 
 use crate::lanes::{LANES, lane_op};
 use crate::registry::Kernels;

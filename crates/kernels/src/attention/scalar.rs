@@ -24,6 +24,22 @@ impl Element for u16 {
     }
 }
 
+/// The multiplications of attention.
+pub(super) trait Arithmetic: Copy {
+    /// `a * b + c`
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32;
+}
+
+/// Exact products, added and rounded once.
+#[derive(Clone, Copy)]
+pub(super) struct Fused;
+
+impl Arithmetic for Fused {
+    fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
 /// What a row has seen so far.
 struct Row {
     exponent: f32,
@@ -32,7 +48,13 @@ struct Row {
 }
 
 impl Row {
-    fn see<T: Element>(&mut self, input: &Attention<'_, T>, row: usize, tile: usize) {
+    fn see<T: Element>(
+        &mut self,
+        arithmetic: impl Arithmetic,
+        input: &Attention<'_, T>,
+        row: usize,
+        tile: usize,
+    ) {
         let page = &input.pages[tile];
         let query = &input.queries[row * input.head_dim..][..input.head_dim];
         let visible = &input.visible[row];
@@ -44,7 +66,8 @@ impl Row {
         for (j, pair) in pairs.iter_mut().enumerate().take(end).skip(first) {
             let mut dot = 0.0f32;
             for (d, &q) in query.iter().enumerate() {
-                dot = q.mul_add(page.keys[d * PAGE_TOKENS + j].to_f32(), dot);
+                let key = page.keys[d * PAGE_TOKENS + j].to_f32();
+                dot = arithmetic.multiply_add(q, key, dot);
             }
             let mut score = dot * input.scale;
             if let Some(cap) = input.soft_cap {
@@ -65,7 +88,7 @@ impl Row {
             *accumulator *= rescale;
             for (j, p) in p.iter().enumerate().take(end).skip(first) {
                 let value = page.values[j * value_stride(input.head_dim) + d].to_f32();
-                *accumulator = p.mul_add(value, *accumulator);
+                *accumulator = arithmetic.multiply_add(*p, value, *accumulator);
             }
         }
     }
@@ -99,6 +122,14 @@ pub(super) fn attention<T: Element>(
     _: &mut AttentionScratch,
     out: &mut [f32],
 ) {
+    attention_with(Fused, input, out);
+}
+
+pub(super) fn attention_with<T: Element>(
+    arithmetic: impl Arithmetic,
+    input: &Attention<'_, T>,
+    out: &mut [f32],
+) {
     for (index, out) in out.chunks_exact_mut(input.head_dim).enumerate() {
         let mut row = Row {
             exponent: EMPTY_EXPONENT,
@@ -108,7 +139,7 @@ pub(super) fn attention<T: Element>(
         let visible = &input.visible[index];
         if !visible.is_empty() {
             for tile in visible.start / PAGE_TOKENS..visible.end.div_ceil(PAGE_TOKENS) {
-                row.see(input, index, tile);
+                row.see(arithmetic, input, index, tile);
             }
         }
         row.finish(input.sinks.get(index).copied(), out);

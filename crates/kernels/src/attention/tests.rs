@@ -13,7 +13,7 @@ use super::{
 use crate::{Isa, Kernels};
 
 /// A cache of `tokens` tokens in f16 and, of the same values, in f32. What is not written is NaN.
-struct Cache {
+pub(super) struct Cache {
     head_dim: usize,
     half: Vec<(Vec<u16>, Vec<u16>)>,
     single: Vec<(Vec<f32>, Vec<f32>)>,
@@ -23,7 +23,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn new(rng: &mut Rng, head_dim: usize, tokens: usize, sigma: f32) -> Self {
+    pub(super) fn new(rng: &mut Rng, head_dim: usize, tokens: usize, sigma: f32) -> Self {
         let kernels = Kernels::for_isa(Isa::Scalar).unwrap();
         let mut cache = Self {
             head_dim,
@@ -54,7 +54,7 @@ impl Cache {
         cache
     }
 
-    fn half_pages(&self) -> Vec<KvPage<'_, u16>> {
+    pub(super) fn half_pages(&self) -> Vec<KvPage<'_, u16>> {
         self.half.iter().map(|(keys, values)| KvPage { keys, values }).collect()
     }
 
@@ -65,7 +65,7 @@ impl Cache {
 
 /// What varies besides the cache.
 #[derive(Clone)]
-struct Case {
+pub(super) struct Case {
     queries: Vec<f32>,
     visible: Vec<Range<usize>>,
     soft_cap: Option<f32>,
@@ -73,7 +73,17 @@ struct Case {
 }
 
 impl Case {
-    fn input<'a, T>(&'a self, head_dim: usize, pages: &'a [KvPage<'a, T>]) -> Attention<'a, T> {
+    /// Rows that see so many keys, without cap and sinks.
+    pub(super) fn of_rows(queries: Vec<f32>, visible: &[usize]) -> Self {
+        let visible = visible.iter().map(|&end| 0..end).collect();
+        Self { queries, visible, soft_cap: None, sinks: Vec::new() }
+    }
+
+    pub(super) fn input<'a, T>(
+        &'a self,
+        head_dim: usize,
+        pages: &'a [KvPage<'a, T>],
+    ) -> Attention<'a, T> {
         Attention {
             head_dim,
             queries: &self.queries,

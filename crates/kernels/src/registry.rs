@@ -117,6 +117,9 @@ macro_rules! kernel_set {
 
 kernel_set! {
     add: crate::activation::ADD as crate::activation::AddFn;
+    amax: crate::convert::AMAX as crate::convert::AmaxFn;
+    bf16_to_f32: crate::convert::BF16_TO_F32 as crate::convert::Bf16ToF32Fn;
+    f32_to_bf16: crate::convert::F32_TO_BF16 as crate::convert::F32ToBf16Fn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
     attention_f16: crate::attention::ATTENTION_F16 as crate::attention::AttentionF16Fn;
     attention_f32: crate::attention::ATTENTION_F32 as crate::attention::AttentionF32Fn;
@@ -141,6 +144,13 @@ kernel_set! {
     store_kv_f16: crate::attention::STORE_KV_F16 as crate::attention::StoreKvF16Fn;
     [families]
     functions: crate::activation::function::OPS as crate::activation::function::FunctionFn;
+    decode: crate::convert::OPS_DECODE as crate::convert::DecodeFn;
+    decode_groups: crate::convert::OPS_DECODE_GROUPS as crate::convert::DecodeGroupsFn;
+    encode: crate::convert::OPS_ENCODE as crate::convert::EncodeFn;
+    encode_groups: crate::convert::OPS_ENCODE_GROUPS as crate::convert::EncodeGroupsFn;
+    encode_random: crate::convert::OPS_ENCODE_RANDOM as crate::convert::EncodeRandomFn;
+    pack: crate::convert::OPS_PACK as crate::convert::PackFn;
+    unpack: crate::convert::OPS_UNPACK as crate::convert::UnpackFn;
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;
 }

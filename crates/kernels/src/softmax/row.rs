@@ -7,7 +7,6 @@ use super::Pair;
 use super::options::{Algorithm, Mask, Run, SoftmaxOptions, Source, Target};
 use super::scalar::{bounded_ext_exp, exp_of_difference, max_of};
 use super::total::{Extended, Finish, Total};
-use crate::convert::{bf16_to_f32, f32_to_bf16};
 use crate::registry::Kernels;
 
 /// Elements of a chunk: a buffer of 16 KiB stays in the first-level cache beside the input.
@@ -82,7 +81,7 @@ impl<'a> Row<'a> {
         match self.source {
             Source::F32(x) => out.copy_from_slice(&x[range.clone()]),
             Source::F16(x) => self.kernels.f16_to_f32(&x[range.clone()], out),
-            Source::Bf16(x) => bf16_to_f32(&x[range.clone()], out),
+            Source::Bf16(x) => self.kernels.bf16_to_f32(&x[range.clone()], out),
             Source::I8(x, scale) => {
                 for (out, &x) in out.iter_mut().zip(&x[range.clone()]) {
                     *out = f32::from(x) * scale;
@@ -235,7 +234,7 @@ impl Kernels {
         match target {
             Target::F32(out) => out.copy_from_slice(x),
             Target::F16(out) => self.f32_to_f16(x, out),
-            Target::Bf16(out) => f32_to_bf16(x, out),
+            Target::Bf16(out) => self.f32_to_bf16(x, out),
             Target::U8(out) => {
                 for (out, x) in out.iter_mut().zip(x) {
                     // At most 255, and a cast turns NaN into 0.

@@ -204,7 +204,8 @@ fn repeated_words_are_encoded_alike() {
             let mut apart = Vec::new();
             for (index, word) in words.iter().enumerate() {
                 // Only the first word of a text takes the space that SentencePiece adds.
-                let word = if index == 0 || !tokenizer.adds_space_prefix() { word } else { &word[1..] };
+                let word =
+                    if index == 0 || !tokenizer.adds_space_prefix() { word } else { &word[1..] };
                 apart.extend(tokenizer.encode(word, false).expect("encodes"));
             }
             assert_eq!(whole, apart);

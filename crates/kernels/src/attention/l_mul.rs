@@ -2,8 +2,8 @@
 
 use dyadic_formats::lmul::LMul;
 
-use super::scalar::{Arithmetic, Element, attention_with};
 use super::Attention;
+use super::scalar::{Arithmetic, Element, attention_with};
 
 impl Arithmetic for LMul {
     fn multiply_add(self, a: f32, b: f32, c: f32) -> f32 {

@@ -40,28 +40,9 @@ fn npy() -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(to_npy(Dtype::F16, &[2, 3], &[0; 12])?)
 }
 
-/// A byte-level vocabulary, its merges and a text: see `fuzz_targets/tokenizer.rs`.
-fn tokenizer() -> Vec<u8> {
-    b"\0a\nb\nab\n\xC4\xA0\n<s>\xFFa b\n\xC4\xA0 ab\xFFab a<s>b".to_vec()
-}
-
-/// ChatML.
-fn chat_template() -> Vec<u8> {
-    b"{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m.content | trim }}{% endfor %}\
-      {% if add_generation_prompt %}{{ bos_token }}{% endif %}"
-        .to_vec()
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let seeds = [
-        ("chat_template", chat_template()),
-        ("gguf", gguf()?),
-        ("npy", npy()?),
-        ("safetensors", safetensors()?),
-        ("tokenizer", tokenizer()),
-    ];
-    for (target, seed) in seeds {
+    for (target, seed) in [("gguf", gguf()?), ("npy", npy()?), ("safetensors", safetensors()?)] {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("seed"), seed)?;

@@ -73,7 +73,7 @@ fn report(name: &str, direction: &str, bytes: usize, (conversion, copy): (f64, f
 fn main() {
     let isa = Isa::active().expect("a supported instruction set");
     let kernels = Kernels::for_isa(isa).expect("a supported instruction set");
-    println!("{isa}, one thread, {} MiB of f32; bytes read and written", LEN * 4 >> 20);
+    println!("{isa}, one thread, {} MiB of f32; bytes read and written", (LEN * 4) >> 20);
     let mut rng = Rng::new(1);
     let mut x = rng.normal_vec(1 << 16, 1.0);
     while x.len() < LEN {

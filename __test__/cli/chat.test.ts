@@ -32,7 +32,8 @@ beforeEach(() => {
 describe.skipIf(!hasPython)('chat in a terminal', () => {
   // The tiny model speaks random bytes; 40 tokens of them are an answer, 1900 one that is to be interrupted.
   const short = ['-n', '40', '--temperature', '1', '--seed', '3'];
-  const long = ['-n', '1900', '--temperature', '1', '--seed', '3'];
+  // The schema keeps it from ending by itself, which a fast machine would see within milliseconds.
+  const long = ['-n', '1900', '--temperature', '1', '--schema', '{"type":"string","minLength":1800}'];
   const DONE = 'tokens/s';
 
   test('answers, knows its commands, and Ctrl-D leaves with 0', async () => {

@@ -42,6 +42,8 @@ for expected, typed in steps:
         if not read():
             sys.exit("ended while waiting for %r; so far: %r" % (expected, output))
     seen = output.find(expected.encode(), seen) + len(expected.encode())
+    # Nobody types within the instant in which the program changes the mode of its terminal.
+    time.sleep(0.02)
     os.write(terminal, typed.encode())
 while read():
     pass

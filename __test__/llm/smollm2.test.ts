@@ -117,6 +117,7 @@ describe('in the program', () => {
       '--temperature',
       '0',
       '--json',
+      '--quiet',
     ];
     const { exitCode, stdout, stderr } = await dyadic(args);
     const result = JSON.parse(stdout);

@@ -25,6 +25,7 @@ mod quantize;
 pub mod random;
 mod rounding;
 pub mod scale;
+pub mod search;
 
 pub use analysis::{Analysis, ErrorStats};
 pub use block::{GgufType, UnpackedBlock};

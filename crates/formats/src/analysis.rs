@@ -98,7 +98,7 @@ impl Quantized {
     }
 
     /// The groups, and the largest magnitude of each; none for formats with zero points or minimums, which cover the range by definition, and
-    /// for GGUF records.
+    /// for records.
     fn limits(&self) -> (Granularity, Vec<f32>) {
         let format = &self.format;
         let max = max_magnitude(&format.element);
@@ -111,7 +111,9 @@ impl Quantized {
                 (scale.granularity, limits.collect())
             }
             (Some(scale), _, _) => (scale.granularity, Vec::new()),
-            (None, Storage::Gguf(_), _) => (Granularity::Tensor, Vec::new()),
+            (None, Storage::Gguf(_) | Storage::MixedWidth(_), _) => {
+                (Granularity::Tensor, Vec::new())
+            }
         }
     }
 }

@@ -100,9 +100,12 @@ impl Format {
         if let Some(above) = &self.super_scale {
             _ = write!(text, ", {} for {}", above.element, each(above.granularity));
         }
-        if let Storage::Gguf(block_type) = self.storage {
-            let (bytes, elements) = (block_type.block_bytes(), block_type.block_len());
-            _ = write!(text, "; GGUF records of {bytes} bytes for {elements}");
+        if let Storage::MixedWidth(mixed) = self.storage {
+            _ = write!(text, ", 4-bit codes in {} of 32 groups", mixed.wide_groups());
+        }
+        if let Some((elements, bytes)) = self.storage.record() {
+            let gguf = if matches!(self.storage, Storage::Gguf(_)) { "GGUF " } else { "" };
+            _ = write!(text, "; {gguf}records of {bytes} bytes for {elements}");
         }
         text
     }

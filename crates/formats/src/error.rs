@@ -7,10 +7,12 @@ use crate::GgufType;
 #[non_exhaustive]
 pub enum FormatError {
     /// The elements are no whole number of blocks.
-    #[error("{block_type} needs a multiple of {} elements, not {elements}", block_type.block_len())]
+    #[error("{format} needs a multiple of {block} elements, not {elements}")]
     PartialBlock {
         /// The block format.
-        block_type: GgufType,
+        format: String,
+        /// The elements of a block.
+        block: usize,
         /// How many elements there are.
         elements: usize,
     },

@@ -8,6 +8,7 @@ use crate::element::Element;
 use crate::error::FormatError;
 use crate::float::Float;
 use crate::int::Int;
+use crate::mixed_width::MixedWidth;
 
 /// How a tensor is stored. `value = super-scale × scale × (element − zero point)`, or `+ minimum` in place of the zero point.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +112,20 @@ pub enum Storage {
     Planar,
     /// The records of a GGUF type.
     Gguf(GgufType),
+    /// Records of 2-bit and 4-bit groups.
+    MixedWidth(MixedWidth),
+}
+
+impl Storage {
+    /// The elements and the bytes of a record; `None` for planar storage.
+    #[must_use]
+    pub const fn record(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Planar => None,
+            Self::Gguf(block_type) => Some((block_type.block_len(), block_type.block_bytes())),
+            Self::MixedWidth(mixed) => Some((MixedWidth::ELEMENTS, mixed.record_bytes())),
+        }
+    }
 }
 
 impl Granularity {
@@ -171,6 +186,26 @@ impl Format {
     ) -> Self {
         let scale = Some(Scale { element: scale.into(), granularity, rule });
         Self { scale, ..Self::plain(element) }
+    }
+
+    /// 2-bit weights with 4-bit groups of large range.
+    #[must_use]
+    pub fn mixed_width(mixed: MixedWidth) -> Self {
+        let granularity = Granularity::Group(16);
+        let scale = Int::unsigned(4);
+        Self {
+            super_scale: Some(SuperScale {
+                element: Float::F16.into(),
+                granularity: Granularity::Group(512),
+            }),
+            storage: Storage::MixedWidth(mixed),
+            ..Self::scaled(
+                Element::Bipolar { bits: 2 },
+                scale,
+                granularity,
+                ScaleRule::LeastSquares,
+            )
+        }
     }
 
     /// The format that a GGUF type stores. `None` for 64-bit numbers, which are no elements of tensors here.
@@ -241,8 +276,8 @@ impl Format {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     pub fn bits_per_element(&self) -> f64 {
-        if let Storage::Gguf(block_type) = self.storage {
-            return 8.0 * block_type.block_bytes() as f64 / block_type.block_len() as f64;
+        if let Some((elements, bytes)) = self.storage.record() {
+            return 8.0 * bytes as f64 / elements as f64;
         }
         let share = |bits: u32, granularity: Granularity| {
             granularity.elements().map_or(0.0, |elements| f64::from(bits) / elements as f64)

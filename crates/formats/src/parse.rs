@@ -9,6 +9,7 @@ use crate::element::Element;
 use crate::float::Float;
 use crate::format::{Format, Granularity, Scale, ScaleRule, Storage, SuperScale, Zero};
 use crate::int::{Fixed, Int};
+use crate::mixed_width::MixedWidth;
 
 /// A format string that could not be read, with what was understood of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ impl ParseError {
             understood: String::new(),
             expected: format!(
                 "{hint}An element is intN, uintN, bipolarN, ternary, eXmY with fn, fnuz or bN behind it, ueXmY, f16, bf16, \
-                 f32, qM.N, khotNkK, nafNkK, nf4, af4, bnbfp4, positN, powerNaA, or a block format such as mxfp4, nvfp4, bfp12 or q4_0"
+                 f32, qM.N, khotNkK, nafNkK, nf4, af4, bnbfp4, positN, powerNaA, or a block format such as mxfp4, nvfp4, bfp12, w2mix or q4_0"
             ),
         }
     }
@@ -72,7 +73,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 /// The named block formats, with what they are.
-const BLOCK_FORMATS: [&str; 21] = [
+const BLOCK_FORMATS: [&str; 22] = [
     "mxfp8_e4m3",
     "mxfp8_e5m2",
     "mxfp6_e2m3",
@@ -92,6 +93,7 @@ const BLOCK_FORMATS: [&str; 21] = [
     "af4",
     "bitmod3",
     "bitmod4",
+    "w2mix",
     "ternary",
     "binary",
 ];
@@ -181,9 +183,13 @@ fn named(name: &str) -> Option<Format> {
         },
         "bitmod3" => bitmod(&BITMOD3),
         "bitmod4" => bitmod(&BITMOD4),
+        "w2mix" => Format::mixed_width(MixedWidth::QUARTER),
         "ternary" => mean(Element::Ternary),
         "binary" | "bipolar1" => mean(Element::Bipolar { bits: 1 }),
         _ => {
+            if let Some(wide) = name.strip_prefix("w2mix").and_then(|wide| wide.parse().ok()) {
+                return Some(Format::mixed_width(MixedWidth::new(wide)?));
+            }
             let block_type =
                 GgufType::ALL.into_iter().find(|t| t.is_quantized() && is_gguf_name(*t, name))?;
             Format::gguf(block_type)?
@@ -287,8 +293,14 @@ pub(crate) fn format(text: &str) -> Result<Format, ParseError> {
             understood: understood.join(", "),
             expected: expected.to_owned(),
         };
-        if matches!(format.storage, Storage::Gguf(_)) {
-            return Err(refuse("the groups and scales of a GGUF type are fixed"));
+        match format.storage {
+            Storage::Planar => {}
+            Storage::Gguf(_) => {
+                return Err(refuse("the groups and scales of a GGUF type are fixed"));
+            }
+            Storage::MixedWidth(_) => {
+                return Err(refuse("the groups and scales of w2mix are fixed"));
+            }
         }
         let twice = "this part has been said already";
         match part(text) {
@@ -422,6 +434,14 @@ impl fmt::Display for Format {
             let name = block_type.name().to_lowercase();
             let clash = matches!(block_type, GgufType::MXFP4 | GgufType::NVFP4);
             return write!(f, "{}{name}", if clash { "gguf_" } else { "" });
+        }
+        if let Storage::MixedWidth(mixed) = self.storage {
+            f.write_str("w2mix")?;
+            return if mixed == MixedWidth::QUARTER {
+                Ok(())
+            } else {
+                write!(f, "{}", mixed.wide_groups())
+            };
         }
         let bases =
             BLOCK_FORMATS.into_iter().filter_map(|name| Some((name.to_owned(), named(name)?)));

@@ -81,7 +81,7 @@ pub struct Quantized {
     pub rows: usize,
     /// The number of columns: the length of the last axis.
     pub columns: usize,
-    /// The packed codes in row-major order, or the records of a GGUF type.
+    /// The packed codes in row-major order, or the records of formats that have them.
     pub codes: Vec<u8>,
     /// The packed codes of the scales, by group.
     pub scales: Vec<u8>,
@@ -130,12 +130,21 @@ impl Format {
             selectors: Vec::new(),
             super_scales: Vec::new(),
         };
-        if let Storage::Gguf(block_type) = self.storage {
-            check_blocks(block_type, columns)?;
-            let bytes = block_type.byte_len(values.len()).unwrap_or(0);
-            quantized.codes = vec![0; bytes];
-            block_type.encode(values, &mut quantized.codes)?;
-            return Ok(quantized);
+        if let Some((elements, bytes)) = self.storage.record() {
+            self.check_records(columns)?;
+            quantized.codes = vec![0; values.len() / elements * bytes];
+        }
+        match self.storage {
+            Storage::Gguf(block_type) => {
+                block_type.encode(values, &mut quantized.codes)?;
+                return Ok(quantized);
+            }
+            Storage::MixedWidth(mixed) => {
+                self.check_finite(values, options)?;
+                mixed.encode(values, &mut quantized.codes)?;
+                return Ok(quantized);
+            }
+            Storage::Planar => {}
         }
         if self.element == Element::Complex {
             return Err(FormatError::Unsupported {
@@ -152,13 +161,7 @@ impl Format {
             quantized.codes = packed(&codes, self.element.bits());
             return Ok(quantized);
         };
-        if options.nan == NanPolicy::Reject
-            && let Some(index) = values.iter().position(|value| !value.is_finite())
-        {
-            let value = values[index];
-            return Err(FormatError::NotFinite { format: self.to_string(), index, value });
-        }
-
+        self.check_finite(values, options)?;
         let groups = Groups::new(scale.granularity, rows, columns);
         let quantizer = GroupQuantizer::new(self, scale.rule, &scale.element, options);
         let supers = quantizer.super_scales(values, &groups);
@@ -187,6 +190,28 @@ impl Format {
         quantized.super_scales = supers.decode;
         Ok(quantized)
     }
+
+    fn check_finite(&self, values: &[f32], options: &EncodeOptions) -> Result<(), FormatError> {
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) if options.nan == NanPolicy::Reject => Err(FormatError::NotFinite {
+                format: self.to_string(),
+                index,
+                value: values[index],
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A row must be whole records.
+    fn check_records(&self, columns: usize) -> Result<(), FormatError> {
+        match self.storage.record() {
+            Some((block, _)) if !columns.is_multiple_of(block) => {
+                let format = self.to_string();
+                Err(FormatError::PartialBlock { format, block, elements: columns })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn check_length(length: usize, rows: usize, columns: usize) -> Result<(), FormatError> {
@@ -195,14 +220,6 @@ fn check_length(length: usize, rows: usize, columns: usize) -> Result<(), Format
         Ok(())
     } else {
         Err(FormatError::Length { what: "values of the matrix", expected, actual: length })
-    }
-}
-
-fn check_blocks(block_type: crate::GgufType, columns: usize) -> Result<(), FormatError> {
-    if columns.is_multiple_of(block_type.block_len()) {
-        Ok(())
-    } else {
-        Err(FormatError::PartialBlock { block_type, elements: columns })
     }
 }
 
@@ -523,8 +540,10 @@ impl Quantized {
     /// Where `out` has another length.
     pub fn dequantize(&self, out: &mut [f32]) -> Result<(), FormatError> {
         check_length(out.len(), self.rows, self.columns)?;
-        if let Storage::Gguf(block_type) = self.format.storage {
-            return block_type.decode(&self.codes, out);
+        match self.format.storage {
+            Storage::Gguf(block_type) => return block_type.decode(&self.codes, out),
+            Storage::MixedWidth(mixed) => return mixed.decode(&self.codes, out),
+            Storage::Planar => {}
         }
         let reader = self.reader();
         for (index, out) in out.iter_mut().enumerate() {
@@ -624,7 +643,7 @@ impl Reader<'_> {
     /// The value of an element; NaN is [`crate::float::CANONICAL_NAN`].
     ///
     /// # Panics
-    /// Where there is no such element, or the tensor holds GGUF records.
+    /// Where there is no such element, or the tensor holds records.
     #[must_use]
     pub fn value(&self, index: usize) -> f32 {
         let quantized = self.quantized;

@@ -154,7 +154,7 @@ fn wrong_lengths_and_types_are_refused() {
     let mut out = [0.0; 33];
     assert_eq!(
         GgufType::Q4_0.decode(&[0; 18], &mut out),
-        Err(FormatError::PartialBlock { block_type: GgufType::Q4_0, elements: 33 })
+        Err(FormatError::PartialBlock { format: "Q4_0".to_owned(), block: 32, elements: 33 })
     );
     let error = GgufType::Q4_K.decode(&[0; 143], &mut [0.0; 256]).unwrap_err();
     assert_eq!(error.to_string(), "256 elements of Q4_K take 144 bytes, not 143");

@@ -57,6 +57,8 @@ fn bits_per_element_are_those_of_the_tables() {
         ("bfp12:g128", 4.0625),
         ("msfp16", 8.5),
         ("nvfp4:16x16", 4.031_25),
+        ("w2mix", 2.84375),
+        ("w2mix0", 2.34375),
         ("ternary", 2.0),
         ("binary", 1.0),
         ("e4m3fn", 8.0),

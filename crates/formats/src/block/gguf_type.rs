@@ -254,15 +254,18 @@ impl GgufType {
     }
 
     fn check(self, elements: usize, bytes: usize) -> Result<(), FormatError> {
-        let expected = self
-            .byte_len(elements)
-            .ok_or(FormatError::PartialBlock { block_type: self, elements })?;
+        let expected = self.byte_len(elements).ok_or_else(|| self.partial_block(elements))?;
         if bytes == expected {
             Ok(())
         } else {
             let format = self.name().to_owned();
             Err(FormatError::ByteLength { format, elements, expected, actual: bytes })
         }
+    }
+
+    pub(crate) fn partial_block(self, elements: usize) -> FormatError {
+        let (format, block) = (self.to_string(), self.block_len());
+        FormatError::PartialBlock { format, block, elements }
     }
 
     /// Decodes whole blocks. Every NaN becomes [`crate::float::CANONICAL_NAN`]; an F32 tensor is copied as it stands.

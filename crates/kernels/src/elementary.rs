@@ -40,6 +40,35 @@ pub fn exp(x: f64) -> f64 {
     p * pow2(n / 2) * pow2(n - n / 2)
 }
 
+/// `1 / k!`
+const FACTORIAL_RECIPROCALS: [f64; 14] = {
+    let mut reciprocals = [1.0; 14];
+    let (mut k, mut factor, mut factorial) = (1, 1.0, 1.0);
+    while k < reciprocals.len() {
+        factorial *= factor;
+        reciprocals[k] = 1.0 / factorial;
+        factor += 1.0;
+        k += 1;
+    }
+    reciprocals
+};
+
+/// `e^x` for an x in [-708, 709], of anything else some number: without branches and divisions, for loops over lanes; within 2 ULP.
+#[inline(always)]
+pub(crate) fn exp_normal(x: f64) -> f64 {
+    /// Added to a number below 2^51 it leaves the nearest integer in the last bits, ties to even.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    let mut p = FACTORIAL_RECIPROCALS[13];
+    for k in (0..13).rev() {
+        p = p * r + FACTORIAL_RECIPROCALS[k];
+    }
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits());
+    p * f64::from_bits(exponent.wrapping_add(1023) << 52)
+}
+
 /// The natural logarithm: -infinity at 0, NaN below.
 #[must_use]
 pub fn ln(x: f64) -> f64 {
@@ -53,16 +82,35 @@ pub fn ln(x: f64) -> f64 {
         return x;
     }
     let (x, shift) = if x < f64::MIN_POSITIVE { (x * pow2(54), -54) } else { (x, 0) };
+    ln_normal(x, shift)
+}
+
+/// `1 / (2 k + 1)`
+const ODD_RECIPROCALS: [f64; 13] = {
+    let mut reciprocals = [0.0; 13];
+    let (mut k, mut odd) = (0, 1.0);
+    while k < reciprocals.len() {
+        reciprocals[k] = 1.0 / odd;
+        odd += 2.0;
+        k += 1;
+    }
+    reciprocals
+};
+
+/// `ln(x) + shift ln(2)` for a positive normal finite x, of anything else some number: without branches, so that a loop over lanes becomes
+/// vector instructions.
+#[inline(always)]
+pub(crate) fn ln_normal(x: f64, shift: i64) -> f64 {
     // x = m 2^n with m in [sqrt(1/2), sqrt(2)).
     let bits = x.to_bits().cast_signed();
-    let n = (bits - std::f64::consts::FRAC_1_SQRT_2.to_bits().cast_signed()) >> 52;
-    let m = f64::from_bits((bits - (n << 52)).cast_unsigned());
+    let n = bits.wrapping_sub(std::f64::consts::FRAC_1_SQRT_2.to_bits().cast_signed()) >> 52;
+    let m = f64::from_bits(bits.wrapping_sub(n << 52).cast_unsigned());
     // ln(m) = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172: to s^25, leaving 1e-21.
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
     let mut p = 0.0;
     for k in (1..=12).rev() {
-        p = z * (1.0 / f64::from(2 * k + 1) + p);
+        p = z * (ODD_RECIPROCALS[k] + p);
     }
     #[expect(clippy::cast_precision_loss, reason = "an integer of four digits")]
     let n = (n + shift) as f64;
@@ -105,7 +153,7 @@ pub fn sin_cos(x: f64) -> (f64, f64) {
 mod tests {
     use dyadic_testkit::Rng;
 
-    use super::{exp, ln, pow, sin_cos};
+    use super::{exp, exp_normal, ln, pow, sin_cos};
 
     /// The distance in units in the last place of `exact`.
     fn ulps(actual: f64, exact: f64) -> f64 {
@@ -118,6 +166,7 @@ mod tests {
         for _ in 0..200_000 {
             let x = (rng.uniform_f64() - 0.5) * 1400.0;
             assert!(ulps(exp(x), x.exp()) <= 2.0, "exp({x})");
+            assert!(ulps(exp_normal(x), x.exp()) <= 2.0, "exp_normal({x})");
             let y = f64::from_bits(rng.next_u64() >> 1);
             if y.is_finite() {
                 assert!(ulps(ln(y), y.ln()) <= 2.0, "ln({y})");

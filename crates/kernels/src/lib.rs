@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod bessel;
 pub mod convert;
 pub mod elementary;
 pub mod exp;

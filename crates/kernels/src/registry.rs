@@ -132,6 +132,8 @@ kernel_set! {
     f32_to_f16: crate::convert::F32_TO_F16 as crate::convert::F32ToF16Fn;
     l2_norm: crate::norm::L2_NORM as crate::norm::L2NormFn;
     layer_norm: crate::norm::LAYER_NORM as crate::norm::LayerNormFn;
+    log_bessel_i: crate::bessel::LOG_BESSEL_I as crate::bessel::LogBesselIFn;
+    log_bessel_k: crate::bessel::LOG_BESSEL_K as crate::bessel::LogBesselKFn;
     max: crate::softmax::MAX as crate::softmax::MaxFn;
     online_sum: crate::softmax::ONLINE_SUM as crate::softmax::OnlineSumFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;

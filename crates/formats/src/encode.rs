@@ -6,7 +6,7 @@
 
 use crate::element::Element;
 use crate::error::FormatError;
-use crate::float::{Float, power_of_two};
+use crate::float::{Float, Subnormals, power_of_two};
 use crate::int::{Fixed, Int, low_mask};
 use crate::posit::Posit;
 use crate::random::random_bits;
@@ -217,9 +217,51 @@ fn low_bits(value: i64, mask: u32) -> u32 {
     low & mask
 }
 
+/// Rounds to nearest even in a float without going through codes: in f64, whole multiples of the step at the value.
+#[derive(Clone, Copy, Debug)]
+struct Quanta {
+    mantissa_bits: i64,
+    /// The exponent of the smallest normal number, whose step subnormal numbers have too.
+    lowest: i64,
+    max: f64,
+    has_negative_zero: bool,
+}
+
+impl Quanta {
+    /// `None` for floats whose codes are not even where their significands are, and other modes.
+    fn new(element: &Element, options: &EncodeOptions) -> Option<Self> {
+        let Element::Float(float) = element else { return None };
+        let fits = float.signed
+            && float.mantissa_bits > 0
+            && float.subnormals == Subnormals::Gradual
+            && options.rounding == Rounding::NearestEven;
+        fits.then(|| Self {
+            mantissa_bits: float.mantissa_bits.into(),
+            lowest: i64::from(1 - float.bias),
+            max: float.magnitude_value(float.max_magnitude().into()),
+            has_negative_zero: float.has_negative_zero(),
+        })
+    }
+
+    /// `None` where the result is beyond the largest number, and for NaN.
+    #[inline]
+    fn round(self, value: f64) -> Option<f64> {
+        let exponent = (value.to_bits() >> 52 & 0x7FF).cast_signed() - 1023;
+        // 2^52 steps: a sum with it has no room for parts of one. Infinity and NaN where the value has an exponent beyond those of formats.
+        let magic = power_of_two(exponent.max(self.lowest) - self.mantissa_bits + 52);
+        let magnitude = (value.abs() + magic) - magic;
+        if magnitude > self.max || magnitude.is_nan() {
+            return None;
+        }
+        let is_plain_zero = magnitude == 0.0 && !self.has_negative_zero;
+        Some(if is_plain_zero { 0.0 } else { magnitude.copysign(value) })
+    }
+}
+
 /// Encodes values in one format with one set of options.
 #[derive(Clone, Debug)]
 pub struct Encoder {
+    quanta: Option<Quanta>,
     element: Element,
     options: EncodeOptions,
     ladder: Ladder,
@@ -268,7 +310,8 @@ impl Encoder {
         assert!(element.is_valid(), "{element:?} is no format");
         let ladder = Ladder::new(element);
         let (min, max) = ladder.ends();
-        Self { element: element.clone(), options, ladder, min, max }
+        let quanta = Quanta::new(element, &options);
+        Self { quanta, element: element.clone(), options, ladder, min, max }
     }
 
     /// The code of a value. `index` is the number of the element: with the seed it determines the random bits.
@@ -287,6 +330,22 @@ impl Encoder {
                 .ok_or_else(|| FormatError::Nan { format: self.element.to_string(), index });
         }
         Ok(self.encode_number(value, random))
+    }
+
+    /// The value of the code of a value.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn round(&self, value: f64, index: u64) -> Result<f64, FormatError> {
+        if let Some(rounded) = self.quanta.and_then(|quanta| quanta.round(value)) {
+            return Ok(rounded);
+        }
+        Ok(self.element.decode(self.encode(value, index)?))
+    }
+
+    /// Takes another seed.
+    pub(crate) const fn set_seed(&mut self, seed: u64) {
+        self.options.seed = seed;
     }
 
     fn encode_nan(&self, negative: bool) -> Option<u32> {
@@ -323,7 +382,7 @@ impl Encoder {
         if below < self.min && !self.extends_below() {
             return self.encode_below(value, negative);
         }
-        let rank = self.round(value, below, random);
+        let rank = self.round_to_rank(value, below, random);
         if (self.min..=self.max).contains(&rank) {
             return ladder.code(rank, negative);
         }
@@ -364,7 +423,7 @@ impl Encoder {
         if below < self.min || below == self.max {
             return ladder.code(below.clamp(self.min, self.max), false);
         }
-        let rank = match self.round(value, below, random) {
+        let rank = match self.round_to_rank(value, below, random) {
             0 if value > 0.0 => 1,
             0 if value < 0.0 => -1,
             rank => rank,
@@ -373,7 +432,7 @@ impl Encoder {
     }
 
     /// The rank that a value becomes; `below` is the largest rank that is not above it.
-    fn round(&self, value: f64, below: i64, random: u32) -> i64 {
+    fn round_to_rank(&self, value: f64, below: i64, random: u32) -> i64 {
         let ladder = &self.ladder;
         let below_value = ladder.value(below);
         // Beyond the limit of ranks the neighbours are not around the value.

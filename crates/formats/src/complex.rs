@@ -73,8 +73,9 @@ pub fn quantize(values: &[Complex], codes: &mut [u8]) -> ComplexScales {
 mod tests {
     use super::*;
 
+    /// Row 54 of the papers.
     #[test]
-    fn the_eight_boundary_phases_go_where_the_half_open_intervals_say() {
+    fn row_54_the_eight_boundary_phases_go_where_the_half_open_intervals_say() {
         let c = |re, im| encode(Complex { re, im });
         assert_eq!([c(1.0, 0.0), c(0.0, 1.0), c(-1.0, 0.0), c(0.0, -1.0)], [0, 1, 2, 3]);
         // π/4 is i, 3π/4 is −1, −3π/4 is −i, −π/4 is 1.

@@ -156,7 +156,7 @@ mod tests {
 
     /// Row 1 of the papers: the published table of errors.
     #[test]
-    fn errors_over_all_mantissas_are_those_of_the_table() {
+    fn row_1_errors_over_all_mantissas_are_those_of_the_table() {
         use LMulVariant::{Carry, Linear};
         for (mantissa_bits, variant, [mean, mean_magnitude, max]) in [
             (2, Linear, [8.6, 11.1, 25.0]),
@@ -182,7 +182,7 @@ mod tests {
     /// The claim that L-Mul with 4-bit mantissas matches products of e4m3 numbers, and with 3-bit mantissas beats e5m2: measured over mantissas,
     /// mean relative error. Neither holds for the adder.
     #[test]
-    fn the_errors_of_rounded_products_for_comparison() {
+    fn row_1_l_mul_with_4_bits_against_products_of_e4m3_and_3_bits_against_e5m2() {
         let rounded_product = |mantissa_bits: u8| {
             let steps = 1u32 << 9;
             let lmul = LMul::new(mantissa_bits, LMulVariant::Carry);

@@ -78,7 +78,7 @@ mod tests {
 
     /// Row 28 of the papers, the definition: rounding half up of w / 2^(h − l), clamped.
     #[test]
-    fn every_int8_code_has_the_defined_view() {
+    fn row_28_every_int8_code_has_the_defined_view() {
         for code in -128i64..=127 {
             for to in 1..=8u8 {
                 #[expect(
@@ -96,7 +96,7 @@ mod tests {
 
     /// The two-step error is at most half a step of each precision, where nothing is clamped.
     #[test]
-    fn the_error_of_two_steps_is_bounded() {
+    fn row_28_the_error_of_two_steps_is_bounded() {
         let values: Vec<f32> = (0..2001i16).map(|i| f32::from(i - 1000) / 1000.0).collect();
         let stored = Format::parse("int8:tensor")
             .unwrap()

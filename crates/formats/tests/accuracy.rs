@@ -38,9 +38,9 @@ fn rotation_helps_power_of_two_scales_and_hurts_nvfp4() {
     assert!((gain("nvfp4") + 1.0).abs() < 0.3);
 }
 
-/// A ue5m3 scale needs no scale of the tensor; a ue4m3 scale does (papers.md, row 5).
+/// Row 5: a ue5m3 scale needs no scale of the tensor; a ue4m3 scale does.
 #[test]
-fn ue5m3_scales_survive_any_magnitude() {
+fn row_5_ue5m3_scales_survive_any_magnitude() {
     let samples = Samples::new();
     let nvfp4 = samples.sqnr_db("nvfp4", COLUMNS[0]);
     for exponent in [-12, -6, 0, 6, 12] {

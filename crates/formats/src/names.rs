@@ -283,7 +283,7 @@ fn leading_number<T: FromStr>(text: &str) -> Option<(T, &str)> {
 
 /// The names that the error messages and listings of formats show, in the order of the three-way grouping of low-precision surveys: integers and
 /// fixed point, floating point, custom.
-pub(crate) const ELEMENT_NAMES: [&str; 50] = [
+pub(crate) const ELEMENT_NAMES: [&str; 55] = [
     "bipolar1",
     "ternary",
     "int2",
@@ -334,4 +334,9 @@ pub(crate) const ELEMENT_NAMES: [&str; 50] = [
     "e8m0",
     "nf4",
     "af4",
+    "bnbfp4",
+    "posit8",
+    "posit16",
+    "power4a0.5",
+    "complex2",
 ];

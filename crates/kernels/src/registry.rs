@@ -134,6 +134,7 @@ kernel_set! {
     layer_norm: crate::norm::LAYER_NORM as crate::norm::LayerNormFn;
     log_bessel_i: crate::bessel::LOG_BESSEL_I as crate::bessel::LogBesselIFn;
     log_bessel_k: crate::bessel::LOG_BESSEL_K as crate::bessel::LogBesselKFn;
+    matmul_codes: crate::matmul::weight_only::OP as crate::matmul::weight_only::MatmulCodesFn;
     max: crate::softmax::MAX as crate::softmax::MaxFn;
     online_sum: crate::softmax::ONLINE_SUM as crate::softmax::OnlineSumFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;

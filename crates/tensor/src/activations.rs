@@ -1,9 +1,9 @@
 //! Inputs of products, prepared once for all matrices that read them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dyadic_kernels::Kernels;
-use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL, panel_width};
+use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL, panel_index, panel_width};
 use dyadic_kernels::matmul::float::CHAINS;
 use dyadic_kernels::matmul::layout::BLOCK;
 
@@ -11,24 +11,80 @@ use crate::TensorError;
 use crate::pool::Pool;
 
 /// How activations are held for a product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// Integers go through integer products where the weights are integers too; other weights are multiplied by the numbers that the integers stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum ActivationKind {
-    /// As they are, for floating-point weights.
+    /// As they are: weights alone are quantized.
     #[default]
     F32,
-    /// As 8-bit integers with a scale for each 32 columns, for weights of 8 bits and less.
+    /// As 8-bit integers with a scale for each 32 columns.
     Int8G32,
+    /// As 8-bit integers with a scale for each 64 columns.
+    Int8G64,
+    /// As 8-bit integers with one scale for each token: loses 30 times the accuracy where there are outliers.
+    Int8PerToken,
+    /// As integers of −7 to 7 with a scale for each 32 columns.
+    Int4G32,
+    /// As 16-bit integers with one exponent for each token (dynamic fixed point, Das et al. 2018).
+    ///
+    /// A mantissa is two digits to the base 255, each a signed byte, and a product two products of 8-bit integers: no accumulator can overflow, whatever the
+    /// input, so that there is nothing to shift down. Mantissas are −32512 to 32512.
+    Int16,
+    /// As [`Self::Int8PerToken`], but columns of a magnitude of at least `threshold` stay f32 (`LLM.int8()`, Dettmers et al. 2022, with 6).
+    Int8Outliers {
+        /// The least magnitude of an outlier.
+        threshold: f32,
+    },
 }
 
 impl ActivationKind {
+    /// All kinds, with the thresholds of their papers.
+    pub const ALL: [Self; 7] = [
+        Self::F32,
+        Self::Int8G32,
+        Self::Int8G64,
+        Self::Int8PerToken,
+        Self::Int4G32,
+        Self::Int16,
+        Self::Int8Outliers { threshold: 6.0 },
+    ];
+
     /// Its name, as options and messages spell it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Int8G32 => "int8-g32",
+            Self::Int8G64 => "int8-g64",
+            Self::Int8PerToken => "int8-per-token",
+            Self::Int4G32 => "int4-g32",
+            Self::Int16 => "int16",
+            Self::Int8Outliers { .. } => "int8-outliers",
         }
     }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// The largest mantissa of [`ActivationKind::Int16`]: 127 · 255 + 127.
+const INT16_MAX: f32 = 32512.0;
+
+/// The base of its digits.
+const INT16_BASE: f32 = 255.0;
+
+/// Magnitudes below it count as 0, so that 127 over one of them is no infinity: as in [`Kernels::quantize_activations`].
+const SMALLEST: f32 = f32::from_bits((127 - 100) << 23);
+
+/// A value that a token keeps as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outlier {
+    pub(crate) column: u32,
+    pub(crate) value: f32,
 }
 
 /// The activations of some tokens, in the form that kernels read. Keeps its memory from one use to the next.
@@ -38,7 +94,13 @@ pub struct Activations {
     tokens: usize,
     columns: usize,
     blocks: Vec<ActivationBlock>,
+    /// The low digits of [`ActivationKind::Int16`].
+    low_blocks: Vec<ActivationBlock>,
+    /// By token, those of [`ActivationKind::Int8Outliers`].
+    outliers: Vec<Vec<Outlier>>,
     values: Vec<f32>,
+    /// What the integers stand for, where a product needed it.
+    decoded: OnceLock<Vec<f32>>,
 }
 
 impl Activations {
@@ -66,14 +128,38 @@ impl Activations {
         self.kind = kind;
         self.tokens = tokens;
         self.columns = columns;
+        self.outliers.clear();
+        self.decoded.take();
+        let blocks = columns.div_ceil(BLOCK);
+        if kind != ActivationKind::F32 {
+            self.blocks.resize(tokens * blocks, ActivationBlock::ZERO);
+        }
         match kind {
             ActivationKind::Int8G32 => {
-                let blocks = columns.div_ceil(BLOCK);
-                self.blocks.resize(tokens * blocks, ActivationBlock::ZERO);
                 let panels = self.blocks.chunks_mut(PANEL * blocks.max(1));
                 for_each_panel(pool, threads, panels, &|first, panel| {
                     kernels.quantize_activations(x, columns, first, panel);
                 });
+            }
+            ActivationKind::Int8G64 => self.round(pool, threads, x, 2 * BLOCK, 127.0),
+            ActivationKind::Int4G32 => self.round(pool, threads, x, BLOCK, 7.0),
+            ActivationKind::Int8PerToken => self.round(pool, threads, x, columns, 127.0),
+            ActivationKind::Int8Outliers { threshold } => {
+                let mut rest = x.to_vec();
+                for token in rest.chunks_exact_mut(columns) {
+                    self.outliers.push(take_outliers(token, threshold));
+                }
+                self.round(pool, threads, &rest, columns, 127.0);
+            }
+            ActivationKind::Int16 => {
+                self.low_blocks.resize(tokens * blocks, ActivationBlock::ZERO);
+                for (token, x) in x.chunks_exact(columns).enumerate() {
+                    for (block, (high, low)) in int16_blocks(x).into_iter().enumerate() {
+                        let index = panel_index(tokens, blocks, token, block);
+                        self.blocks[index] = high;
+                        self.low_blocks[index] = low;
+                    }
+                }
             }
             ActivationKind::F32 => {
                 let padded = columns.next_multiple_of(CHAINS);
@@ -85,6 +171,26 @@ impl Activations {
             }
         }
         Ok(())
+    }
+
+    /// Rounds to −`top` to `top` with a scale for each `group` columns, a multiple of 32 or all.
+    fn round(&mut self, pool: &Pool, threads: usize, x: &[f32], group: usize, top: f32) {
+        let (tokens, columns) = (self.tokens, self.columns);
+        let blocks = columns.div_ceil(BLOCK);
+        let panels = self.blocks.chunks_mut(PANEL * blocks.max(1));
+        for_each_panel(pool, threads, panels, &|first, panel| {
+            let width = panel_width(tokens, first);
+            for token in 0..width {
+                let x = &x[(first + token) * columns..][..columns];
+                for (index, x) in x.chunks(group).enumerate() {
+                    let largest = largest_magnitude(x);
+                    for (block, x) in x.chunks(BLOCK).enumerate() {
+                        let block = index * group.div_ceil(BLOCK) + block;
+                        panel[block * width + token] = round_block(x, largest, top);
+                    }
+                }
+            }
+        });
     }
 
     /// How they are held.
@@ -105,17 +211,136 @@ impl Activations {
         self.columns
     }
 
+    /// The fraction of the activations that stay f32 because they are outliers.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts")]
+    pub fn outlier_fraction(&self) -> f64 {
+        let count: usize = self.outliers.iter().map(Vec::len).sum();
+        count as f64 / (self.tokens * self.columns).max(1) as f64
+    }
+
+    /// Those of a token that stay f32.
+    pub(crate) fn outliers(&self, token: usize) -> &[Outlier] {
+        self.outliers.get(token).map_or(&[], Vec::as_slice)
+    }
+
     /// The quantized blocks of tokens `first` to `first + tokens - 1`: whole panels but for the last one of all.
     pub(crate) fn blocks(&self, first: usize, tokens: usize) -> &[ActivationBlock] {
         let blocks = self.columns.div_ceil(BLOCK);
         &self.blocks[first * blocks..][..tokens * blocks]
     }
 
-    /// The numbers of tokens `first` to `first + tokens - 1`: whole panels but for the last one of all.
+    /// The same of the low digits, where activations have two.
+    pub(crate) fn low_blocks(&self, first: usize, tokens: usize) -> Option<&[ActivationBlock]> {
+        let blocks = self.columns.div_ceil(BLOCK);
+        (self.kind == ActivationKind::Int16)
+            .then(|| &self.low_blocks[first * blocks..][..tokens * blocks])
+    }
+
+    /// The numbers of tokens `first` to `first + tokens - 1`: whole panels but for the last one of all. For integers, what they stand for.
     pub(crate) fn values(&self, first: usize, tokens: usize) -> &[f32] {
         let padded = self.columns.next_multiple_of(CHAINS);
-        &self.values[first * padded..][..tokens * padded]
+        let values = if self.kind == ActivationKind::F32 { &self.values } else { self.decoded() };
+        &values[first * padded..][..tokens * padded]
     }
+
+    fn decoded(&self) -> &Vec<f32> {
+        self.decoded.get_or_init(|| {
+            let (tokens, columns) = (self.tokens, self.columns);
+            let padded = columns.next_multiple_of(CHAINS);
+            let blocks = columns.div_ceil(BLOCK);
+            let mut values = vec![0.0; tokens * padded];
+            let number =
+                |block: &ActivationBlock, k: usize| f32::from(block.codes[k]) * block.scale;
+            for token in 0..tokens {
+                for column in 0..columns {
+                    let index = panel_index(tokens, blocks, token, column / BLOCK);
+                    let value = &mut values[panel_index(tokens, padded, token, column)];
+                    *value = number(&self.blocks[index], column % BLOCK);
+                    if self.kind == ActivationKind::Int16 {
+                        *value += number(&self.low_blocks[index], column % BLOCK);
+                    }
+                }
+                for outlier in self.outliers(token) {
+                    values[panel_index(tokens, padded, token, outlier.column as usize)] =
+                        outlier.value;
+                }
+            }
+            values
+        })
+    }
+}
+
+/// Of magnitudes as integers, which orders infinity and then every NaN above all numbers.
+fn largest_magnitude(x: &[f32]) -> f32 {
+    f32::from_bits(x.iter().map(|value| value.abs().to_bits()).fold(0, u32::max))
+}
+
+/// Sets the values of at least `threshold` to zero and returns them.
+fn take_outliers(token: &mut [f32], threshold: f32) -> Vec<Outlier> {
+    let mut outliers = Vec::new();
+    for (column, value) in (0..).zip(token) {
+        if value.abs() >= threshold {
+            outliers.push(Outlier { column, value: *value });
+            *value = 0.0;
+        }
+    }
+    outliers
+}
+
+/// A block of up to 32 values whose group has this largest magnitude: codes −`top` to `top`, padded with zeros.
+#[expect(clippy::cast_possible_truncation, reason = "-127 to 127")]
+fn round_block(x: &[f32], largest: f32, top: f32) -> ActivationBlock {
+    if largest < SMALLEST {
+        return ActivationBlock::ZERO;
+    }
+    let mut codes = [0; BLOCK];
+    if !largest.is_finite() {
+        return ActivationBlock::new(codes, f32::NAN);
+    }
+    let inverse = top / largest;
+    for (code, &value) in codes.iter_mut().zip(x) {
+        *code = nearest(value * inverse) as i8;
+    }
+    ActivationBlock::new(codes, largest / top)
+}
+
+/// The nearest integer, ties to even, of a magnitude below 2^22. Adding 1.5 · 2^23 leaves no bits for a fraction; unlike `round_ties_even` it
+/// needs no call where the baseline has no rounding instruction.
+fn nearest(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (x + MAGIC) - MAGIC
+}
+
+/// The high and low digits of a token.
+#[expect(clippy::cast_possible_truncation, reason = "-127 to 127")]
+fn int16_blocks(x: &[f32]) -> Vec<(ActivationBlock, ActivationBlock)> {
+    let largest = largest_magnitude(x);
+    let scale = int16_scale(largest);
+    let blocks = x.chunks(BLOCK).map(|x| {
+        if largest < SMALLEST {
+            return (ActivationBlock::ZERO, ActivationBlock::ZERO);
+        }
+        let (mut high, mut low) = ([0; BLOCK], [0; BLOCK]);
+        if !largest.is_finite() {
+            return (ActivationBlock::new(high, f32::NAN), ActivationBlock::ZERO);
+        }
+        for ((high, low), &value) in high.iter_mut().zip(&mut low).zip(x) {
+            let mantissa = nearest(value / scale);
+            let digit = nearest(mantissa / INT16_BASE);
+            *high = digit as i8;
+            *low = (mantissa - digit * INT16_BASE) as i8;
+        }
+        (ActivationBlock::new(high, INT16_BASE * scale), ActivationBlock::new(low, scale))
+    });
+    blocks.collect()
+}
+
+/// The least power of two under which `largest` is a mantissa.
+fn int16_scale(largest: f32) -> f32 {
+    let exponent = (largest.to_bits() >> 23).cast_signed() - 127 - 14;
+    let scale = f32::from_bits((exponent.max(-126) + 127).cast_unsigned() << 23);
+    if nearest(largest / scale) > INT16_MAX { 2.0 * scale } else { scale }
 }
 
 /// Calls `body(first token, panel)` for each panel.

@@ -60,14 +60,6 @@ pub enum TensorError {
         /// How many there are.
         rows: usize,
     },
-    /// Activations are not held as the weights need them.
-    #[error("activations are held as {actual}; these weights need {expected}")]
-    ActivationKind {
-        /// What the weights need.
-        expected: &'static str,
-        /// What they are.
-        actual: &'static str,
-    },
     /// The system grants no memory.
     #[error("no memory for {bytes} bytes of packed weights")]
     OutOfMemory {
@@ -95,7 +87,6 @@ impl TensorError {
             | Self::WeightBytes { .. }
             | Self::Length { .. }
             | Self::Row { .. } => "ERR_SHAPE",
-            Self::ActivationKind { .. } => "ERR_ACTIVATIONS",
             Self::OutOfMemory { .. } => "ERR_OUT_OF_MEMORY",
         }
     }

@@ -6,8 +6,8 @@ use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL};
 use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
 
 use crate::TensorError;
-use crate::activations::Activations;
-use crate::packed::{Layout, PackedWeights};
+use crate::activations::{ActivationKind, Activations, Outlier};
+use crate::packed::{CodeLayout, Layout, PackedWeights};
 use crate::pool::Pool;
 
 /// The least bytes of weights that a task reads times its tokens: one microsecond or so, ten times what claiming it costs.
@@ -49,8 +49,7 @@ unsafe impl Send for Target {}
 /// The result for a row and token depends on nothing but its weights and activations: not on the threads, the other tokens, or the instruction set.
 ///
 /// # Errors
-/// - [`TensorError::ActivationKind`] where activations are not held as the weights need them;
-/// - [`TensorError::Length`] where a matrix has not one column for each activation of a token, or a bias or an output has the wrong length.
+/// [`TensorError::Length`] where a matrix has not one column for each activation of a token, or a bias or an output has the wrong length.
 pub fn linear(
     pool: &Pool,
     threads: usize,
@@ -83,6 +82,7 @@ pub fn linear(
             // SAFETY: the output has tokens × rows elements, our caller borrowed it exclusively, and these rows belong to this task alone.
             let mut out = unsafe { OutputColumns::from_raw(out, weights.rows(), count, rows) };
             multiply(weights, tiles, activations, token, count, &mut out);
+            add_outliers(weights, first_row, activations, token, &mut out);
             if let Some(bias) = bias {
                 out.for_each_token(|_, out| add(out, bias));
             }
@@ -93,12 +93,6 @@ pub fn linear(
 
 fn check(projection: &Projection<'_>, activations: &Activations) -> Result<(), TensorError> {
     let Projection { weights, bias, out } = projection;
-    if weights.activations() != activations.kind() {
-        return Err(TensorError::ActivationKind {
-            expected: weights.activations().name(),
-            actual: activations.kind().name(),
-        });
-    }
     TensorError::check_length("activations of a token", weights.columns(), activations.columns())?;
     if let Some(bias) = bias {
         TensorError::check_length("a bias", weights.rows(), bias.len())?;
@@ -141,8 +135,10 @@ fn find_task(projections: &[Projection<'_>], task_bytes: usize, mut index: usize
 /// How many tokens a task multiplies by all its tiles before the next ones: whole panels.
 fn tokens_per_step(weights: &PackedWeights) -> usize {
     let bytes_of_token = match weights.layout() {
-        Layout::Codes(_) => weights.columns().div_ceil(BLOCK) * size_of::<ActivationBlock>(),
-        Layout::Float(_) => weights.columns() * size_of::<f32>(),
+        Layout::Codes(_) if weights.takes_integers() => {
+            weights.columns().div_ceil(BLOCK) * size_of::<ActivationBlock>()
+        }
+        Layout::Codes(_) | Layout::Float(_) => weights.columns() * size_of::<f32>(),
     };
     (ACTIVATION_BYTES / bytes_of_token / PANEL).max(1) * PANEL
 }
@@ -156,16 +152,72 @@ fn multiply(
     out: &mut OutputColumns<'_>,
 ) {
     let kernels = weights.kernels();
+    let columns = weights.columns();
     match weights.layout() {
-        Layout::Codes(layout) => {
-            let blocks = weights.columns().div_ceil(BLOCK);
-            kernels.matmul(layout, tiles, blocks, activations.blocks(first, tokens), out);
+        Layout::Codes(CodeLayout { spec, values, factor }) => {
+            if activations.kind() != ActivationKind::F32 && weights.takes_integers() {
+                let blocks = columns.div_ceil(BLOCK);
+                kernels.matmul(spec, tiles, blocks, activations.blocks(first, tokens), out);
+                if let Some(low) = activations.low_blocks(first, tokens) {
+                    add_product(out, |out| kernels.matmul(spec, tiles, blocks, low, out));
+                }
+            } else {
+                let x = activations.values(first, tokens);
+                kernels.matmul_codes(spec, values, tiles, columns, x, out);
+            }
+            if *factor != 1.0 {
+                out.for_each_token(|_, out| {
+                    for out in out {
+                        *out = canonical(*out * factor);
+                    }
+                });
+            }
         }
         Layout::Float(layout) => {
             let x = activations.values(first, tokens);
-            kernels.matmul_float(layout, tiles, weights.columns(), x, out);
+            kernels.matmul_float(*layout, tiles, columns, x, out);
         }
     }
+}
+
+/// Adds what `multiply` writes to what is there.
+fn add_product(out: &mut OutputColumns<'_>, multiply: impl FnOnce(&mut OutputColumns<'_>)) {
+    let mut columns = 0;
+    let mut kept = Vec::new();
+    out.for_each_token(|_, out| {
+        columns = out.len();
+        kept.extend_from_slice(out);
+    });
+    multiply(out);
+    out.for_each_token(|token, out| add(out, &kept[token * columns..][..columns]));
+}
+
+/// Adds the columns that were kept out of the integers: for each token and row Σ W·x in the order of the columns, unfused, then to the result.
+fn add_outliers(
+    weights: &PackedWeights,
+    first_row: usize,
+    activations: &Activations,
+    first: usize,
+    out: &mut OutputColumns<'_>,
+) {
+    if !weights.takes_integers() {
+        // Their activations were decoded, outliers and all.
+        return;
+    }
+    out.for_each_token(|token, out| {
+        let outliers = activations.outliers(first + token);
+        if outliers.is_empty() {
+            return;
+        }
+        for (row, out) in (first_row..).zip(out) {
+            let (tile, row) = (row / TILE_ROWS, row % TILE_ROWS);
+            let mut sum = 0.0;
+            for &Outlier { column, value } in outliers {
+                sum += weights.weight(tile, row, column as usize) * value;
+            }
+            *out = canonical(*out + sum);
+        }
+    });
 }
 
 fn add(out: &mut [f32], bias: &[f32]) {

@@ -67,7 +67,7 @@ impl ActivationBlock {
         self.minus_32_half_sums = halves.map(|sum| -32 * sum);
     }
 
-    /// −`factor` × the sum of the codes, for a factor that is 0 or a power of two. Kernels pass constants.
+    /// −`factor` × the sum of the codes, for a factor of 0 to 128. Kernels pass constants where they can.
     #[inline(always)]
     pub(super) const fn minus_sum_times(&self, factor: i32) -> i32 {
         match factor {
@@ -80,12 +80,15 @@ impl ActivationBlock {
         }
     }
 
-    /// −`factor` × the sum of a half of the codes, for a factor that is 0 or a power of two up to 32.
+    /// −`factor` × the sum of a half of the codes, for a factor of 0 to 128.
     #[inline(always)]
     pub(super) const fn minus_half_sum_times(&self, half: usize, factor: i32) -> i32 {
         match factor {
             0 => 0,
-            _ => self.minus_32_half_sums[half] >> (5 - factor.trailing_zeros()),
+            1..=32 if factor.count_ones() == 1 => {
+                self.minus_32_half_sums[half] >> (5 - factor.trailing_zeros())
+            }
+            _ => (self.minus_32_half_sums[half] >> 5) * factor,
         }
     }
 

@@ -7,8 +7,8 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Scales, VECTOR, for_each_part, low_bits};
-use super::{Block, Layout, Product, Step};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::{Block, Layout, Product, Step, Terms};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
 const PREFETCH: usize = 4096;
@@ -35,6 +35,8 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+    let offset = const { if is_signed(L::SPEC.codes) { 0 } else { L::SPEC.codes.offset() } };
+    let terms = Terms::<L>::new(step, offset);
     // One token leaves registers for all 16 rows, so that the weights are read in one go.
     let passes: &[&[usize]] = if T == 1 { &[&[0, 1]] } else { &[&[0], &[1]] };
     for &halves in passes {
@@ -56,7 +58,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
                 };
                 for t in 0..T {
                     let acc = &mut acc[half][t];
-                    *acc = accumulate::<L>(*acc, &codes, &scales, [&even[t], &odd[t]]);
+                    *acc = accumulate(*acc, &codes, &scales, &terms, [&even[t], &odd[t]]);
                 }
             }
         }
@@ -79,7 +81,8 @@ const fn run(codes: Codes) -> usize {
     let largest = match codes {
         Codes::Unsigned { bits, .. } => (1 << bits) - 1,
         Codes::Bipolar => 2,
-        Codes::Signed8 => 128,
+        Codes::Signed8 | Codes::Table { .. } => 128,
+        Codes::Numbers { .. } => 1,
         Codes::Table4(_) if is_signed(codes) => 128,
         Codes::Table4(_) => 31,
     };
@@ -93,10 +96,10 @@ fn accumulate<L: Layout>(
     mut acc: __m256,
     codes: &[__m256i; 8],
     scales: &BlockScales,
+    terms: &Terms<L>,
     [block, odd]: [&ActivationBlock; 2],
 ) -> __m256 {
     let signed = const { is_signed(L::SPEC.codes) };
-    let offset = const { if is_signed(L::SPEC.codes) { 0 } else { L::SPEC.codes.offset() } };
     let dot = |start: i32, first: usize, quads: usize| {
         let mut dot = _mm256_set1_epi32(start);
         let run = const { run(L::SPEC.codes) };
@@ -120,19 +123,19 @@ fn accumulate<L: Layout>(
     let activation_scale = _mm256_set1_ps(block.scale);
     if const { L::SPEC.scales.has_halves() } {
         for half in 0..2 {
-            let dot = dot(block.minus_half_sum_times(half, offset), 4 * half, 4);
+            let dot = dot(terms.half_start(block, half), 4 * half, 4);
             let scale = _mm256_mul_ps(scales.scale[half], activation_scale);
             acc = _mm256_fmadd_ps(dot, scale, acc);
-            if const { L::SPEC.scales.has_minimums() } {
+            if terms.has_minimums() {
                 let sum = _mm256_set1_ps(block.scaled_half_sum(half));
                 acc = _mm256_fmadd_ps(scales.minimum[half], sum, acc);
             }
         }
     } else {
-        let dot = dot(block.minus_sum_times(offset), 0, 8);
+        let dot = dot(terms.start(block), 0, 8);
         let scale = _mm256_mul_ps(scales.scale[0], activation_scale);
         acc = _mm256_fmadd_ps(dot, scale, acc);
-        if const { L::SPEC.scales.has_minimums() } {
+        if terms.has_minimums() {
             let sum = _mm256_set1_ps(block.scaled_sum);
             acc = _mm256_fmadd_ps(scales.minimum[0], sum, acc);
         }
@@ -223,11 +226,17 @@ pub(super) unsafe fn load_codes<L: Layout, const SIGNED: bool>(
             }
         }
     });
-    if let Codes::Table4(table) = codes {
+    let table = match codes {
+        Codes::Table4(table) => Some(table),
+        Codes::Table { .. } => Some(&block.spec::<L>().table),
+        _ => None,
+    };
+    if let Some(table) = table {
         let offset = if SIGNED { 0 } else { const { L::SPEC.codes.offset() } };
-        let table = table.map(|value| (i32::from(value) + offset) as i8);
         // SAFETY: the table has 16 bytes.
-        let table = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) });
+        let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        let table = _mm_add_epi8(table, _mm_set1_epi8(offset as i8));
+        let table = _mm256_broadcastsi128_si256(table);
         quads = quads.map(|indices| _mm256_shuffle_epi8(table, indices));
     }
     quads
@@ -296,6 +305,36 @@ pub(super) unsafe fn load_scales<L: Layout>(block: &Block, half: usize) -> Block
             BlockScales {
                 scale: pair.map(|x| _mm256_mul_ps(scale, low(x))),
                 minimum: pair.map(|x| _mm256_mul_ps(minimum, high(x))),
+            }
+        }
+        Scales::Grouped | Scales::GroupedHalves => {
+            let halves = if const { L::SPEC.scales.has_halves() } { 2 } else { 1 };
+            let grouping = block.spec::<L>().grouping;
+            let number = |index: usize| {
+                if grouping.wide {
+                    let at = header.wrapping_add(64 * index + 32 * half);
+                    // SAFETY: the header has 16 more f32 there, of which these are 8.
+                    unsafe { _mm256_loadu_ps(at.cast()) }
+                } else {
+                    f16(header, index)
+                }
+            };
+            let zero_points = header.wrapping_add(halves * TILE_ROWS * grouping.number_bytes());
+            let minimum = |index: usize, scale: __m256| match grouping.minimum {
+                Minimum::None => _mm256_setzero_ps(),
+                Minimum::Number => number(halves + index),
+                Minimum::ZeroPoint => {
+                    let at = zero_points.wrapping_add(16 * index + 8 * half);
+                    // SAFETY: the header has 16 more bytes there, of which these are 8.
+                    let zero = _mm256_cvtepi8_epi32(unsafe { _mm_loadl_epi64(at.cast()) });
+                    let minus = _mm256_sub_epi32(_mm256_setzero_si256(), zero);
+                    _mm256_mul_ps(_mm256_cvtepi32_ps(minus), scale)
+                }
+            };
+            let (low, high) = (number(0), number(halves - 1));
+            BlockScales {
+                scale: [low, high],
+                minimum: [minimum(0, low), minimum(halves - 1, high)],
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
-use super::{Block, Layout, Product, Step};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::{Block, Layout, Product, Step, Terms};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
 const PREFETCH: usize = 4096;
@@ -52,6 +52,7 @@ struct BlockScales {
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,fma,f16c")]
 unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+    let terms = Terms::<L>::new(step, const { L::SPEC.codes.offset() });
     let mut acc = [_mm512_setzero_ps(); T];
     for block in step.blocks::<L>() {
         if T <= 2 {
@@ -61,10 +62,10 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
         }
         // SAFETY: the block, its header and the activations of `T` tokens are of a valid product.
         let (codes, scales, [even, odd]) = unsafe {
-            (load_codes::<L>(block.codes), load_scales::<L>(&block), block.activations::<T>())
+            (load_codes::<L>(&block), load_scales::<L>(&block), block.activations::<T>())
         };
         unroll!(t < T, {
-            acc[t] = accumulate::<L>(acc[t], &codes, &scales, [&even[t], &odd[t]]);
+            acc[t] = accumulate(acc[t], &codes, &scales, &terms, [&even[t], &odd[t]]);
         });
     }
     for (t, acc) in acc.into_iter().enumerate() {
@@ -94,9 +95,9 @@ fn accumulate<L: Layout>(
     mut acc: __m512,
     codes: &[__m512i; 8],
     scales: &BlockScales,
+    terms: &Terms<L>,
     [block, odd]: [&ActivationBlock; 2],
 ) -> __m512 {
-    let offset = const { L::SPEC.codes.offset() };
     let dot = |start: i32, quads: std::ops::Range<usize>| {
         let mut dot = _mm512_set1_epi32(start);
         for quad in quads {
@@ -108,18 +109,18 @@ fn accumulate<L: Layout>(
     let activation_scale = _mm512_set1_ps(block.scale);
     if const { L::SPEC.scales.has_halves() } {
         for half in 0..2 {
-            let start = block.minus_half_sum_times(half, offset);
+            let start = terms.half_start(block, half);
             let scale = _mm512_mul_ps(scales.scale[half], activation_scale);
             acc = _mm512_fmadd_ps(dot(start, 4 * half..4 * half + 4), scale, acc);
-            if const { L::SPEC.scales.has_minimums() } {
+            if terms.has_minimums() {
                 let sum = _mm512_set1_ps(block.scaled_half_sum(half));
                 acc = _mm512_fmadd_ps(scales.minimum[half], sum, acc);
             }
         }
     } else {
         let scale = _mm512_mul_ps(scales.scale[0], activation_scale);
-        acc = _mm512_fmadd_ps(dot(block.minus_sum_times(offset), 0..8), scale, acc);
-        if const { L::SPEC.scales.has_minimums() } {
+        acc = _mm512_fmadd_ps(dot(terms.start(block), 0..8), scale, acc);
+        if terms.has_minimums() {
             let sum = _mm512_set1_ps(block.scaled_sum);
             acc = _mm512_fmadd_ps(scales.minimum[0], sum, acc);
         }
@@ -152,14 +153,14 @@ fn shift_right(x: __m512i, by: i32) -> __m512i {
 /// The codes of a block as unsigned operands, a register for each quad.
 ///
 /// # Safety
-/// `weights` is the beginning of the codes of a block.
+/// `block` is of a valid product.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn load_codes<L: Layout>(weights: *const u8) -> [__m512i; 8] {
+unsafe fn load_codes<L: Layout>(block: &Block) -> [__m512i; 8] {
     let codes = const { L::SPEC.codes };
     let load = |vector: usize| {
         // SAFETY: the codes of a block are that many vectors.
-        unsafe { _mm512_loadu_si512(weights.wrapping_add(vector * VECTOR).cast()) }
+        unsafe { _mm512_loadu_si512(block.codes.wrapping_add(vector * VECTOR).cast()) }
     };
     if let Codes::Signed8 = codes {
         let sign = _mm512_set1_epi8(i8::MIN);
@@ -180,11 +181,16 @@ unsafe fn load_codes<L: Layout>(weights: *const u8) -> [__m512i; 8] {
             }
         }
     });
-    if let Codes::Table4(table) = codes {
+    let table = match codes {
+        Codes::Table4(table) => Some(table),
+        Codes::Table { .. } => Some(&block.spec::<L>().table),
+        _ => None,
+    };
+    if let Some(table) = table {
         let offset = const { L::SPEC.codes.offset() };
-        let table = table.map(|value| (i32::from(value) + offset) as i8);
         // SAFETY: the table has 16 bytes.
         let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        let table = _mm_add_epi8(table, _mm_set1_epi8(offset as i8));
         let table = _mm512_broadcast_i32x4(table);
         quads = quads.map(|indices| _mm512_shuffle_epi8(table, indices));
     }
@@ -249,6 +255,36 @@ unsafe fn load_scales<L: Layout>(block: &Block) -> BlockScales {
                     _mm512_mul_ps(minimum, high(pair[0])),
                     _mm512_mul_ps(minimum, high(pair[1])),
                 ],
+            }
+        }
+        Scales::Grouped | Scales::GroupedHalves => {
+            let halves = if const { L::SPEC.scales.has_halves() } { 2 } else { 1 };
+            let grouping = block.spec::<L>().grouping;
+            let number = |index: usize| {
+                if grouping.wide {
+                    // SAFETY: the header has 16 more f32 there.
+                    unsafe { _mm512_loadu_ps(header.wrapping_add(64 * index).cast()) }
+                } else {
+                    f16(header, index)
+                }
+            };
+            let zero_points = header.wrapping_add(halves * TILE_ROWS * grouping.number_bytes());
+            let minimum = |index: usize, scale: __m512| match grouping.minimum {
+                Minimum::None => _mm512_setzero_ps(),
+                Minimum::Number => number(halves + index),
+                Minimum::ZeroPoint => {
+                    let at = zero_points.wrapping_add(16 * index);
+                    // SAFETY: the header has 16 more bytes there.
+                    let bytes = unsafe { _mm_loadu_si128(at.cast()) };
+                    let zero = _mm512_cvtepi8_epi32(bytes);
+                    let minus = _mm512_sub_epi32(_mm512_setzero_si512(), zero);
+                    _mm512_mul_ps(_mm512_cvtepi32_ps(minus), scale)
+                }
+            };
+            let (low, high) = (number(0), number(halves - 1));
+            BlockScales {
+                scale: [low, high],
+                minimum: [minimum(0, low), minimum(halves - 1, high)],
             }
         }
     }

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
 use super::avx2::{BlockScales, load_codes, load_scales, prefetch, store};
-use super::{Layout, Product, Step};
+use super::{Layout, Product, Step, Terms};
 
 /// See [`super`].
 ///
@@ -28,6 +28,8 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+    let offset = const { L::SPEC.codes.offset() };
+    let terms = Terms::<L>::new(step, offset);
     // One token leaves registers for all 16 rows, so that the weights are read in one go.
     let passes: &[&[usize]] = if T == 1 { &[&[0, 1]] } else { &[&[0], &[1]] };
     for &halves in passes {
@@ -45,7 +47,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
                 };
                 for t in 0..T {
                     let acc = &mut acc[half][t];
-                    *acc = accumulate::<L>(*acc, &codes, &scales, [&even[t], &odd[t]]);
+                    *acc = accumulate(*acc, &codes, &scales, &terms, [&even[t], &odd[t]]);
                 }
             }
         }
@@ -65,9 +67,9 @@ fn accumulate<L: Layout>(
     mut acc: __m256,
     codes: &[__m256i; 8],
     scales: &BlockScales,
+    terms: &Terms<L>,
     [block, odd]: [&ActivationBlock; 2],
 ) -> __m256 {
-    let offset = const { L::SPEC.codes.offset() };
     let dot = |start: i32, quads: std::ops::Range<usize>| {
         let mut dot = _mm256_set1_epi32(start);
         for quad in quads {
@@ -79,19 +81,19 @@ fn accumulate<L: Layout>(
     let activation_scale = _mm256_set1_ps(block.scale);
     if const { L::SPEC.scales.has_halves() } {
         for half in 0..2 {
-            let dot = dot(block.minus_half_sum_times(half, offset), 4 * half..4 * half + 4);
+            let dot = dot(terms.half_start(block, half), 4 * half..4 * half + 4);
             let scale = _mm256_mul_ps(scales.scale[half], activation_scale);
             acc = _mm256_fmadd_ps(dot, scale, acc);
-            if const { L::SPEC.scales.has_minimums() } {
+            if terms.has_minimums() {
                 let sum = _mm256_set1_ps(block.scaled_half_sum(half));
                 acc = _mm256_fmadd_ps(scales.minimum[half], sum, acc);
             }
         }
     } else {
-        let dot = dot(block.minus_sum_times(offset), 0..8);
+        let dot = dot(terms.start(block), 0..8);
         let scale = _mm256_mul_ps(scales.scale[0], activation_scale);
         acc = _mm256_fmadd_ps(dot, scale, acc);
-        if const { L::SPEC.scales.has_minimums() } {
+        if terms.has_minimums() {
             let sum = _mm256_set1_ps(block.scaled_sum);
             acc = _mm256_fmadd_ps(scales.minimum[0], sum, acc);
         }

@@ -17,7 +17,9 @@
 //!
 //! A width is the sum of its parts, least significant first: 3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1.
 
-use dyadic_formats::float::f16_to_f32;
+use dyadic_formats::float::{f16_to_f32, f32_to_f16};
+
+use super::LayoutId;
 
 /// Rows of a tile.
 pub const TILE_ROWS: usize = 16;
@@ -44,6 +46,16 @@ pub enum Codes {
     Signed8,
     /// 4-bit indices into a table of signed bytes.
     Table4(&'static [i8; 16]),
+    /// Indices of 2 or 4 bits into [`LayoutSpec::table`].
+    Table {
+        /// Bits of an index.
+        bits: u32,
+    },
+    /// Indices of 1 to 8 bits into a table of numbers ([`super::weight_only`]): no integers, so that they take no part in integer products.
+    Numbers {
+        /// Bits of an index.
+        bits: u32,
+    },
 }
 
 impl Codes {
@@ -51,21 +63,10 @@ impl Codes {
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
-            Self::Unsigned { bits, .. } => bits,
+            Self::Unsigned { bits, .. } | Self::Table { bits } | Self::Numbers { bits } => bits,
             Self::Bipolar => 1,
             Self::Signed8 => 8,
             Self::Table4(_) => 4,
-        }
-    }
-
-    /// The integer that a stored code stands for.
-    #[must_use]
-    pub const fn value(self, code: u8) -> i32 {
-        match self {
-            Self::Unsigned { zero_point, .. } => code as i32 - zero_point as i32,
-            Self::Bipolar => 2 * code as i32 - 1,
-            Self::Signed8 => code.cast_signed() as i32,
-            Self::Table4(table) => table[(code & 15) as usize] as i32,
         }
     }
 
@@ -74,7 +75,8 @@ impl Codes {
         match self {
             Self::Unsigned { zero_point, .. } => zero_point as i32,
             Self::Bipolar => 1,
-            Self::Signed8 => 128,
+            Self::Signed8 | Self::Table { .. } => 128,
+            Self::Numbers { .. } => 0,
             Self::Table4(table) => {
                 let mut index = 0;
                 while index < table.len() {
@@ -121,15 +123,70 @@ pub enum Scales {
     SuperU8Minimum,
     /// Two levels: an f16 scale and an f16 minimum for 8 blocks times 4 bits each for each half of a block: one byte, the scale in its low nibble.
     SuperU4MinimumHalves,
+    /// As [`LayoutSpec::grouping`] says, which kernels read when they run: for formats that have no layout of their own.
+    Grouped,
+    /// The same with numbers for each half of a block.
+    GroupedHalves,
+}
+
+/// The scales of [`Scales::Grouped`] and [`Scales::GroupedHalves`].
+///
+/// A header is `scale[16]`, then `minimum[16]`: f16 or f32, or one byte for a zero point; with halves, both of half 0 and of half 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// Blocks that share a header, at least 1; 1 where halves have numbers of their own.
+    pub run: usize,
+    /// Whether numbers are f32, else f16.
+    pub wide: bool,
+    /// What is added to the scaled codes.
+    pub minimum: Minimum,
+}
+
+/// What [`Grouping`] adds to scaled codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minimum {
+    /// Nothing.
+    None,
+    /// A number.
+    Number,
+    /// −z × scale, z a signed byte.
+    ZeroPoint,
+}
+
+impl Grouping {
+    /// An f16 scale for each block.
+    pub const DEFAULT: Self = Self { run: 1, wide: false, minimum: Minimum::None };
+
+    /// Bytes of a number.
+    pub(super) const fn number_bytes(self) -> usize {
+        if self.wide { 4 } else { 2 }
+    }
+
+    const fn minimum_bytes(self) -> usize {
+        match self.minimum {
+            Minimum::None => 0,
+            Minimum::Number => self.number_bytes(),
+            Minimum::ZeroPoint => 1,
+        }
+    }
 }
 
 impl Scales {
-    /// Blocks of a superblock: a power of two.
+    /// Whether [`LayoutSpec::grouping`] says what they are.
     #[must_use]
-    pub const fn blocks_per_header(self) -> usize {
+    pub const fn is_grouped(self) -> bool {
+        matches!(self, Self::Grouped | Self::GroupedHalves)
+    }
+
+    /// Blocks of a superblock, where the type of scales alone says it.
+    const fn blocks_per_header(self) -> usize {
         match self {
             Self::F16 { blocks } => blocks,
-            Self::F16Minimum | Self::F16Halves | Self::PowerOfTwo => 1,
+            Self::F16Minimum
+            | Self::F16Halves
+            | Self::PowerOfTwo
+            | Self::Grouped
+            | Self::GroupedHalves => 1,
             Self::SuperI8
             | Self::SuperI8Halves
             | Self::SuperU8Minimum
@@ -140,26 +197,26 @@ impl Scales {
     /// Whether the halves of a block, 16 columns each, have scales of their own.
     #[must_use]
     pub const fn has_halves(self) -> bool {
-        matches!(self, Self::F16Halves | Self::SuperI8Halves | Self::SuperU4MinimumHalves)
-    }
-
-    /// Whether a minimum is added to each scaled code.
-    #[must_use]
-    pub const fn has_minimums(self) -> bool {
-        matches!(self, Self::F16Minimum | Self::SuperU8Minimum | Self::SuperU4MinimumHalves)
+        matches!(
+            self,
+            Self::F16Halves
+                | Self::SuperI8Halves
+                | Self::SuperU4MinimumHalves
+                | Self::GroupedHalves
+        )
     }
 
     const fn header_bytes(self) -> usize {
         match self {
             Self::F16 { .. } | Self::SuperI8 | Self::SuperI8Halves => 2 * TILE_ROWS,
             Self::F16Minimum | Self::SuperU8Minimum | Self::SuperU4MinimumHalves => 4 * TILE_ROWS,
-            Self::F16Halves | Self::PowerOfTwo => 0,
+            Self::F16Halves | Self::PowerOfTwo | Self::Grouped | Self::GroupedHalves => 0,
         }
     }
 
     const fn block_bytes(self) -> usize {
         match self {
-            Self::F16 { .. } | Self::F16Minimum => 0,
+            Self::F16 { .. } | Self::F16Minimum | Self::Grouped | Self::GroupedHalves => 0,
             Self::PowerOfTwo | Self::SuperI8 => TILE_ROWS,
             Self::SuperI8Halves | Self::SuperU8Minimum | Self::SuperU4MinimumHalves => {
                 2 * TILE_ROWS
@@ -169,15 +226,21 @@ impl Scales {
     }
 }
 
-/// A layout of packed integer weights.
+/// A layout of packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayoutSpec {
+    /// The integer products of such weights. `None` where their codes are no integers.
+    pub id: Option<LayoutId>,
     /// Its name, `codes_scales`.
     pub name: &'static str,
     /// The element codes.
     pub codes: Codes,
     /// The scales.
     pub scales: Scales,
+    /// What [`Scales::Grouped`] and [`Scales::GroupedHalves`] are.
+    pub grouping: Grouping,
+    /// What the indices of [`Codes::Table`] mean.
+    pub table: [i8; 16],
 }
 
 /// The scales and minimums of one row in one block: of each half, equal where the halves have none of their own.
@@ -190,10 +253,49 @@ pub struct RowScales {
 }
 
 impl LayoutSpec {
+    /// Blocks of a superblock.
+    #[must_use]
+    pub const fn blocks_per_header(&self) -> usize {
+        if self.scales.is_grouped() { self.grouping.run } else { self.scales.blocks_per_header() }
+    }
+
+    /// Whether a minimum is added to each scaled code.
+    #[must_use]
+    pub const fn has_minimums(&self) -> bool {
+        match self.scales {
+            Scales::F16Minimum | Scales::SuperU8Minimum | Scales::SuperU4MinimumHalves => true,
+            Scales::Grouped | Scales::GroupedHalves => {
+                !matches!(self.grouping.minimum, Minimum::None)
+            }
+            _ => false,
+        }
+    }
+
+    /// The integer that a stored code stands for.
+    ///
+    /// # Panics
+    /// Where codes are no integers.
+    #[must_use]
+    pub const fn value(&self, code: u8) -> i32 {
+        match self.codes {
+            Codes::Unsigned { zero_point, .. } => code as i32 - zero_point as i32,
+            Codes::Bipolar => 2 * code as i32 - 1,
+            Codes::Signed8 => code.cast_signed() as i32,
+            Codes::Table4(table) => table[(code & 15) as usize] as i32,
+            Codes::Table { .. } => self.table[(code & 15) as usize] as i32,
+            Codes::Numbers { .. } => panic!("codes that are no integers"),
+        }
+    }
+
     /// Bytes of a header.
     #[must_use]
     pub const fn header_bytes(&self) -> usize {
-        self.scales.header_bytes()
+        let halves = if self.scales.has_halves() { 2 } else { 1 };
+        if self.scales.is_grouped() {
+            halves * TILE_ROWS * (self.grouping.number_bytes() + self.grouping.minimum_bytes())
+        } else {
+            self.scales.header_bytes()
+        }
     }
 
     /// Bytes of the codes of a block.
@@ -211,7 +313,7 @@ impl LayoutSpec {
     /// Bytes of a tile of `blocks` blocks. `None` on overflow.
     #[must_use]
     pub fn tile_bytes(&self, blocks: usize) -> Option<usize> {
-        let headers = blocks.div_ceil(self.scales.blocks_per_header());
+        let headers = blocks.div_ceil(self.blocks_per_header());
         let header_bytes = headers.checked_mul(self.header_bytes())?;
         blocks.checked_mul(self.block_bytes())?.checked_add(header_bytes)
     }
@@ -220,8 +322,8 @@ impl LayoutSpec {
     #[inline]
     #[must_use]
     pub const fn header_offset(&self, block: usize) -> usize {
-        let run = self.scales.blocks_per_header();
-        (block >> run.trailing_zeros()) * (self.header_bytes() + run * self.block_bytes())
+        let run = self.blocks_per_header();
+        self.superblock(block).0 * (self.header_bytes() + run * self.block_bytes())
     }
 
     /// Where in a tile the codes of `block` begin; the block scales follow them.
@@ -230,18 +332,38 @@ impl LayoutSpec {
     pub const fn block_offset(&self, block: usize) -> usize {
         self.header_offset(block)
             + self.header_bytes()
-            + (block & (self.scales.blocks_per_header() - 1)) * self.block_bytes()
+            + self.superblock(block).1 * self.block_bytes()
+    }
+
+    /// The superblock of a block, and the place of the block in it.
+    #[inline]
+    const fn superblock(&self, block: usize) -> (usize, usize) {
+        let run = self.blocks_per_header();
+        if run.is_power_of_two() {
+            (block >> run.trailing_zeros(), block & (run - 1))
+        } else {
+            (block / run, block % run)
+        }
     }
 
     /// The 32 integers of `row` in `block`.
     ///
     /// # Panics
-    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    /// Where `tile` is shorter than the block's end, `row` is 16 or more, or codes are no integers.
     #[must_use]
     pub fn values(&self, tile: &[u8], block: usize, row: usize) -> [i32; BLOCK] {
+        self.codes(tile, block, row).map(|code| self.value(code))
+    }
+
+    /// The 32 codes of `row` in `block`.
+    ///
+    /// # Panics
+    /// Where `tile` is shorter than the block's end or `row` is 16 or more.
+    #[must_use]
+    pub fn codes(&self, tile: &[u8], block: usize, row: usize) -> [u8; BLOCK] {
         let codes = &tile[self.block_offset(block)..][..self.code_bytes()];
         let quad_codes = load_quads(self.codes.bits(), codes, row);
-        std::array::from_fn(|k| self.codes.value(quad_codes[k / 4].to_le_bytes()[k % 4]))
+        std::array::from_fn(|k| quad_codes[k / 4].to_le_bytes()[k % 4])
     }
 
     /// The scales of `row` in `block`.
@@ -274,8 +396,80 @@ impl LayoutSpec {
                 [0, 1].map(|half| f16(header, row) * f32::from(byte(half) & 15)),
                 [0, 1].map(|half| f16(header, TILE_ROWS + row) * f32::from(byte(half) >> 4)),
             ),
+            Scales::Grouped => {
+                let (scale, minimum) = self.grouped_scale(header, 0, row);
+                ([scale; 2], [minimum; 2])
+            }
+            Scales::GroupedHalves => {
+                let [low, high] = [0, 1].map(|half| self.grouped_scale(header, half, row));
+                ([low.0, high.0], [low.1, high.1])
+            }
         };
         RowScales { scale, minimum }
+    }
+
+    /// The scale and the minimum of a row in half `half` of a header.
+    fn grouped_scale(&self, header: &[u8], half: usize, row: usize) -> (f32, f32) {
+        let Grouping { wide, minimum, .. } = self.grouping;
+        let bytes = self.grouping.number_bytes();
+        let number = |index: usize| {
+            let at = bytes * index;
+            if wide {
+                f32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+            } else {
+                f16_to_f32(u16::from_le_bytes([header[at], header[at + 1]]))
+            }
+        };
+        let halves = if self.scales.has_halves() { 2 } else { 1 };
+        let index = half * TILE_ROWS + row;
+        let scale = number(index);
+        let minimum = match minimum {
+            Minimum::None => 0.0,
+            Minimum::Number => number(halves * TILE_ROWS + index),
+            Minimum::ZeroPoint => {
+                let zero = header[bytes * halves * TILE_ROWS + index].cast_signed();
+                f32::from(-i16::from(zero)) * scale
+            }
+        };
+        (scale, minimum)
+    }
+
+    /// Stores the scale and the minimum (or zero point) of a row: for [`Scales::Grouped`] with half 0, for [`Scales::GroupedHalves`] one half.
+    ///
+    /// Numbers are rounded to the width of the grouping.
+    ///
+    /// # Panics
+    /// Where the layout has other scales, or `tile` is shorter than the header's end.
+    pub fn store_grouped_scale(
+        &self,
+        tile: &mut [u8],
+        block: usize,
+        half: usize,
+        row: usize,
+        (scale, minimum): (f32, f32),
+    ) {
+        assert!(self.scales.is_grouped(), "{} has no grouped scales", self.name);
+        let bytes = self.grouping.number_bytes();
+        let halves = if self.scales.has_halves() { 2 } else { 1 };
+        let grouping = self.grouping;
+        let header = self.header_mut(tile, block);
+        let mut put = |index: usize, number: f32| {
+            let out = &mut header[bytes * index..][..bytes];
+            if grouping.wide {
+                out.copy_from_slice(&number.to_le_bytes());
+            } else {
+                out.copy_from_slice(&f32_to_f16(number).to_le_bytes());
+            }
+        };
+        let index = half * TILE_ROWS + row;
+        put(index, scale);
+        match grouping.minimum {
+            Minimum::None => {}
+            Minimum::Number => put(halves * TILE_ROWS + index, minimum),
+            Minimum::ZeroPoint => {
+                header[bytes * halves * TILE_ROWS + index] = (minimum as i8).cast_unsigned();
+            }
+        }
     }
 
     /// The weights of `row` in `block` as numbers, rounded as the format's own decoder rounds them.
@@ -291,8 +485,7 @@ impl LayoutSpec {
             // At most 8 bits: exact.
             let value = values[k] as f32;
             let weight = value * scales.scale[half];
-            let weight =
-                if self.scales.has_minimums() { weight + scales.minimum[half] } else { weight };
+            let weight = if self.has_minimums() { weight + scales.minimum[half] } else { weight };
             if weight.is_nan() { f32::NAN } else { weight }
         })
     }

@@ -40,6 +40,7 @@ pub mod activations;
 pub mod float;
 pub mod layout;
 mod scalar;
+pub mod weight_only;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -59,7 +60,7 @@ mod tests;
 use std::marker::PhantomData;
 
 use self::activations::{ActivationBlock, PANEL, panel_width};
-use self::layout::{Codes, LayoutSpec, Scales, TILE_ROWS};
+use self::layout::{Codes, Grouping, LayoutSpec, Scales, TILE_ROWS};
 use crate::isa::Isa;
 use crate::registry::{Kernel, Kernels, Op};
 
@@ -92,7 +93,8 @@ macro_rules! layouts {
             /// All layouts.
             pub const ALL: [Self; [$($text),*].len()] = [$(Self::$name),*];
 
-            /// What it is.
+            /// What it is. Those with grouped scales, or with a table, are a pattern: callers set [`LayoutSpec::grouping`], the zero point and
+            /// [`LayoutSpec::table`].
             #[must_use]
             pub const fn spec(self) -> &'static LayoutSpec {
                 match self { $(Self::$name => &<types::$name as Layout>::SPEC,)* }
@@ -100,12 +102,18 @@ macro_rules! layouts {
         }
 
         mod types {
-            use super::{Codes, Layout, LayoutSpec, Scales, E2M1, IQ4, unsigned};
+            use super::{Codes, Grouping, Layout, LayoutId, LayoutSpec, Scales, E2M1, IQ4, unsigned};
             $(
                 pub(super) struct $name;
                 impl Layout for $name {
-                    const SPEC: LayoutSpec =
-                        LayoutSpec { name: $text, codes: $codes, scales: $scales };
+                    const SPEC: LayoutSpec = LayoutSpec {
+                        id: Some(LayoutId::$name),
+                        name: $text,
+                        codes: $codes,
+                        scales: $scales,
+                        grouping: Grouping::DEFAULT,
+                        table: [0; 16],
+                    };
                 }
             )*
         }
@@ -191,10 +199,42 @@ layouts! {
     U6Super = "u6z32_super_i8_g16": unsigned(6, 32), Scales::SuperI8Halves;
     /// `Q8_0`.
     I8F16 = "i8_f16": Codes::Signed8, Scales::F16 { blocks: 1 };
+    /// Signs, and 1-bit codes with a minimum.
+    BipolarGrouped = "b1_grouped": Codes::Bipolar, Scales::Grouped;
+    /// 2-bit integers.
+    U2Grouped = "u2_grouped": unsigned(2, 0), Scales::Grouped;
+    /// 2-bit integers in groups of 16.
+    U2GroupedHalves = "u2_grouped16": unsigned(2, 0), Scales::GroupedHalves;
+    /// 3-bit integers.
+    U3Grouped = "u3_grouped": unsigned(3, 0), Scales::Grouped;
+    /// 4-bit integers.
+    U4Grouped = "u4_grouped": unsigned(4, 0), Scales::Grouped;
+    /// 4-bit integers in groups of 16.
+    U4GroupedHalves = "u4_grouped16": unsigned(4, 0), Scales::GroupedHalves;
+    /// 5-bit integers.
+    U5Grouped = "u5_grouped": unsigned(5, 0), Scales::Grouped;
+    /// 6-bit integers.
+    U6Grouped = "u6_grouped": unsigned(6, 0), Scales::Grouped;
+    /// 7-bit integers.
+    U7Grouped = "u7_grouped": unsigned(7, 0), Scales::Grouped;
+    /// 8-bit integers.
+    I8Grouped = "i8_grouped": Codes::Signed8, Scales::Grouped;
+    /// 8-bit integers in groups of 16.
+    I8GroupedHalves = "i8_grouped16": Codes::Signed8, Scales::GroupedHalves;
+    /// Any four integers of 8 bits: complex units.
+    T2Grouped = "t2_grouped": Codes::Table { bits: 2 }, Scales::Grouped;
+    /// Any sixteen integers of 8 bits: 4-bit floats, code books.
+    T4Grouped = "t4_grouped": Codes::Table { bits: 4 }, Scales::Grouped;
+    /// Any sixteen integers of 8 bits in groups of 16.
+    T4GroupedHalves = "t4_grouped16": Codes::Table { bits: 4 }, Scales::GroupedHalves;
 }
 
 /// The operands of a kernel. `A` is what a panel holds of a token at one block: its quantized activations, or in [`float`] one number.
 pub(crate) struct Product<A> {
+    /// What the codes mean, in [`weight_only`]; else null.
+    values: *const [f32; 256],
+    /// What the weights are; null in [`float`].
+    spec: *const LayoutSpec,
     /// `tiles` tiles of `tile_bytes` bytes each, of `blocks` blocks.
     weights: *const u8,
     tiles: usize,
@@ -212,6 +252,7 @@ pub(crate) struct Product<A> {
 
 /// The work of a kernel between two looks at the clock: one tile and some tokens of one panel.
 struct Step<A> {
+    spec: *const LayoutSpec,
     weights: *const u8,
     blocks: usize,
     /// The block of the first token at block 0; the next token's is behind it, the next block's `panel` further.
@@ -240,6 +281,8 @@ impl<A> Product<A> {
         assert_eq!(Some(weights.len()), tile_bytes.checked_mul(tiles), "bytes of weights");
         assert_eq!(Some(activations.len()), out.tokens.checked_mul(blocks), "activations");
         Self {
+            values: std::ptr::null(),
+            spec: std::ptr::null(),
             weights: weights.as_ptr(),
             tiles,
             tile_bytes,
@@ -287,6 +330,7 @@ impl<A> Iterator for Steps<'_, A> {
             self.tile += 1;
         }
         Some(Step {
+            spec: product.spec,
             weights: product.weights.wrapping_add(tile * product.tile_bytes),
             blocks: product.blocks,
             activations: product.activations.wrapping_add(first * product.blocks + token - first),
@@ -304,6 +348,7 @@ impl Step<ActivationBlock> {
     #[inline(always)]
     fn blocks<L: Layout>(&self) -> Blocks<L> {
         Blocks {
+            spec: self.spec,
             header: self.weights,
             codes: self.weights,
             activations: self.activations,
@@ -329,8 +374,63 @@ impl<A> Step<A> {
     }
 }
 
+/// What the accumulation of a block must know beside its scales. Constants, but for grouped layouts.
+struct Terms<L> {
+    offset: i32,
+    has_minimums: bool,
+    layout: PhantomData<L>,
+}
+
+impl<L: Layout> Terms<L> {
+    /// Whether the zero point is known only when the product is made.
+    const ZERO_POINT_VARIES: bool =
+        L::SPEC.scales.is_grouped() && matches!(L::SPEC.codes, Codes::Unsigned { .. });
+
+    /// For a kernel that loads codes with `offset` added, where the zero point does not vary.
+    #[inline(always)]
+    fn new(step: &Step<ActivationBlock>, offset: i32) -> Self {
+        if const { L::SPEC.scales.is_grouped() } {
+            // SAFETY: products of grouped layouts have their specification, which outlives them.
+            let spec = unsafe { &*step.spec };
+            let offset = if Self::ZERO_POINT_VARIES { spec.codes.offset() } else { offset };
+            return Self { offset, has_minimums: spec.has_minimums(), layout: PhantomData };
+        }
+        Self { offset, has_minimums: const { L::SPEC.has_minimums() }, layout: PhantomData }
+    }
+
+    #[inline(always)]
+    fn has_minimums(&self) -> bool {
+        if const { L::SPEC.scales.is_grouped() } {
+            self.has_minimums
+        } else {
+            const { L::SPEC.has_minimums() }
+        }
+    }
+
+    /// What the dot product of a block starts from, so that the offset of its codes comes out.
+    #[inline(always)]
+    fn start(&self, block: &ActivationBlock) -> i32 {
+        if Self::ZERO_POINT_VARIES {
+            block.minus_sum * self.offset
+        } else {
+            block.minus_sum_times(self.offset)
+        }
+    }
+
+    /// The same for half of a block.
+    #[inline(always)]
+    fn half_start(&self, block: &ActivationBlock, half: usize) -> i32 {
+        if Self::ZERO_POINT_VARIES {
+            (block.minus_32_half_sums[half] >> 5) * self.offset
+        } else {
+            block.minus_half_sum_times(half, self.offset)
+        }
+    }
+}
+
 /// Walks the blocks of a tile and of the panel beside it.
 struct Blocks<L> {
+    spec: *const LayoutSpec,
     header: *const u8,
     codes: *const u8,
     activations: *const ActivationBlock,
@@ -342,10 +442,24 @@ struct Blocks<L> {
 
 /// Where the parts of one block begin.
 struct Block {
+    spec: *const LayoutSpec,
     header: *const u8,
     codes: *const u8,
     /// Of the step's first token; the others follow.
     activations: *const ActivationBlock,
+}
+
+impl Block {
+    /// What the weights are when the product is made: in grouped layouts, more than their type says.
+    #[inline(always)]
+    fn spec<L: Layout>(&self) -> &LayoutSpec {
+        if const { L::SPEC.scales.is_grouped() } {
+            // SAFETY: products of grouped layouts have their specification, which outlives them.
+            unsafe { &*self.spec }
+        } else {
+            const { &L::SPEC }
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -378,12 +492,25 @@ impl<L: Layout> Iterator for Blocks<L> {
         if self.left == 0 {
             return None;
         }
-        if spec.scales.blocks_per_header() == 1 || self.left_in_run == 0 {
-            self.left_in_run = spec.scales.blocks_per_header();
+        if const { L::SPEC.scales.is_grouped() } {
+            if self.left_in_run == 0 {
+                // SAFETY: products of grouped layouts have their specification.
+                let spec = unsafe { &*self.spec };
+                self.left_in_run = spec.grouping.run;
+                self.header = self.codes;
+                self.codes = self.codes.wrapping_add(spec.header_bytes());
+            }
+        } else if spec.blocks_per_header() == 1 || self.left_in_run == 0 {
+            self.left_in_run = spec.blocks_per_header();
             self.header = self.codes;
             self.codes = self.codes.wrapping_add(spec.header_bytes());
         }
-        let block = Block { header: self.header, codes: self.codes, activations: self.activations };
+        let block = Block {
+            spec: self.spec,
+            header: self.header,
+            codes: self.codes,
+            activations: self.activations,
+        };
         self.left -= 1;
         self.left_in_run -= 1;
         self.codes = self.codes.wrapping_add(spec.block_bytes());
@@ -445,10 +572,10 @@ impl Kernels {
     /// ([`panel_index`](activations::panel_index)); `out` has `tokens` tokens.
     ///
     /// # Panics
-    /// Where these lengths do not fit, or the tiles are not exactly those that the columns of `out` need.
+    /// Where these lengths do not fit, the tiles are not exactly those that the columns of `out` need, or codes are no integers.
     pub fn matmul(
         &self,
-        layout: LayoutId,
+        layout: &LayoutSpec,
         weights: &[u8],
         blocks: usize,
         activations: &[ActivationBlock],
@@ -457,10 +584,13 @@ impl Kernels {
         if out.columns == 0 || out.tokens == 0 {
             return;
         }
-        let tile_bytes = layout.spec().tile_bytes(blocks).expect("the weights are in memory");
-        let product = Product::new(weights, tile_bytes, blocks, activations, out);
+        let id = layout.id.expect("a layout of integers");
+        assert!(layout.grouping.run > 0, "superblocks of no blocks");
+        let tile_bytes = layout.tile_bytes(blocks).expect("the weights are in memory");
+        let mut product = Product::new(weights, tile_bytes, blocks, activations, out);
+        product.spec = layout;
         // SAFETY: the kernel was selected for a supported instruction set.
-        unsafe { (self.matmul[layout as usize].function)(&product) };
+        unsafe { (self.matmul[id as usize].function)(&product) };
     }
 
     /// The name of the kernel that multiplies weights of this layout.

@@ -6,8 +6,8 @@
 use std::arch::aarch64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Scales, VECTOR, for_each_part, low_bits};
-use super::{Block, Layout, Product, Step};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::{Block, Layout, Product, Step, Terms};
 
 /// Registers of a tile.
 pub(super) const GROUPS: usize = 4;
@@ -34,6 +34,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "neon")]
 unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+    let terms = Terms::<L>::new(step, const { offset(L::SPEC.codes) });
     let mut acc = [[vdupq_n_f32(0.0); T]; GROUPS];
     for block in step.blocks::<L>() {
         // SAFETY: the step has `T` tokens.
@@ -46,7 +47,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
                 let dots =
                     [dot::<L>(&codes, &activations[t], 0), dot::<L>(&codes, &activations[t], 4)];
                 let acc = &mut acc[group][t];
-                *acc = accumulate::<L>(*acc, dots, &scales, &activations[t]);
+                *acc = accumulate(*acc, dots, &scales, &terms, &activations[t]);
             }
         }
     }
@@ -62,7 +63,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
 pub(super) const fn offset(codes: Codes) -> i32 {
     match codes {
         Codes::Unsigned { .. } | Codes::Bipolar => codes.offset(),
-        Codes::Signed8 | Codes::Table4(_) => 0,
+        Codes::Signed8 | Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => 0,
     }
 }
 
@@ -71,7 +72,7 @@ const fn run(codes: Codes) -> usize {
     let largest = match codes {
         Codes::Unsigned { bits, .. } => (1 << bits) - 1,
         Codes::Bipolar => 2,
-        Codes::Signed8 | Codes::Table4(_) => 128,
+        Codes::Signed8 | Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => 128,
     };
     i16::MAX as usize / (127 * largest)
 }
@@ -102,23 +103,23 @@ pub(super) fn accumulate<L: Layout>(
     mut acc: float32x4_t,
     dots: [int32x4_t; 2],
     scales: &BlockScales,
+    terms: &Terms<L>,
     block: &ActivationBlock,
 ) -> float32x4_t {
-    let offset = const { offset(L::SPEC.codes) };
     if const { L::SPEC.scales.has_halves() } {
         for half in 0..2 {
-            let start = vdupq_n_s32(block.minus_half_sum_times(half, offset));
+            let start = vdupq_n_s32(terms.half_start(block, half));
             let dot = vcvtq_f32_s32(vaddq_s32(dots[half], start));
             acc = vfmaq_f32(acc, dot, vmulq_n_f32(scales.scale[half], block.scale));
-            if const { L::SPEC.scales.has_minimums() } {
+            if terms.has_minimums() {
                 acc = vfmaq_n_f32(acc, scales.minimum[half], block.scaled_half_sum(half));
             }
         }
     } else {
-        let start = vdupq_n_s32(block.minus_sum_times(offset));
+        let start = vdupq_n_s32(terms.start(block));
         let dot = vcvtq_f32_s32(vaddq_s32(vaddq_s32(dots[0], dots[1]), start));
         acc = vfmaq_f32(acc, dot, vmulq_n_f32(scales.scale[0], block.scale));
-        if const { L::SPEC.scales.has_minimums() } {
+        if terms.has_minimums() {
             acc = vfmaq_n_f32(acc, scales.minimum[0], block.scaled_sum);
         }
     }
@@ -197,7 +198,12 @@ pub(super) unsafe fn load_codes<L: Layout>(block: &Block, group: usize) -> [int8
             }
         }
     });
-    if let Codes::Table4(table) = codes {
+    let table = match codes {
+        Codes::Table4(table) => Some(table),
+        Codes::Table { .. } => Some(&block.spec::<L>().table),
+        _ => None,
+    };
+    if let Some(table) = table {
         // SAFETY: the table has 16 bytes.
         let table = unsafe { vld1q_s8(table.as_ptr()) };
         return quads.map(|indices| vqtbl1q_s8(table, indices));
@@ -275,6 +281,37 @@ pub(super) unsafe fn load_scales<L: Layout>(block: &Block, group: usize) -> Bloc
             BlockScales {
                 scale: pair.map(|x| vmulq_f32(scale, low(x))),
                 minimum: pair.map(|x| vmulq_f32(minimum, high(x))),
+            }
+        }
+        Scales::Grouped | Scales::GroupedHalves => {
+            let halves = if const { L::SPEC.scales.has_halves() } { 2 } else { 1 };
+            let grouping = block.spec::<L>().grouping;
+            let number = |index: usize| {
+                if grouping.wide {
+                    let at = header.wrapping_add(64 * index + 16 * group);
+                    // SAFETY: the header has 16 more f32 there, of which these are 4.
+                    vreinterpretq_f32_u8(unsafe { vld1q_u8(at) })
+                } else {
+                    f16(header, index)
+                }
+            };
+            let zero_points = header.wrapping_add(halves * TILE_ROWS * grouping.number_bytes());
+            let minimum = |index: usize, scale: float32x4_t| match grouping.minimum {
+                Minimum::None => vdupq_n_f32(0.0),
+                Minimum::Number => number(halves + index),
+                Minimum::ZeroPoint => {
+                    let at = zero_points.wrapping_add(16 * index + 4 * group);
+                    // SAFETY: the header has 16 more bytes there, of which these are 4.
+                    let four = unsafe { at.cast::<u32>().read_unaligned() };
+                    let zero = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)));
+                    let minus = vnegq_s32(vmovl_s16(vget_low_s16(zero)));
+                    vmulq_f32(vcvtq_f32_s32(minus), scale)
+                }
+            };
+            let (low, high) = (number(0), number(halves - 1));
+            BlockScales {
+                scale: [low, high],
+                minimum: [minimum(0, low), minimum(halves - 1, high)],
             }
         }
     }

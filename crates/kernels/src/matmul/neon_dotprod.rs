@@ -6,8 +6,8 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::activations::ActivationBlock;
-use super::neon::{GROUPS, accumulate, load_codes, load_scales, store};
-use super::{Layout, Product, Step};
+use super::neon::{GROUPS, accumulate, load_codes, load_scales, offset, store};
+use super::{Layout, Product, Step, Terms};
 
 /// See [`super`].
 ///
@@ -31,6 +31,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+    let terms = Terms::<L>::new(step, const { offset(L::SPEC.codes) });
     let mut acc = [[vdupq_n_f32(0.0); T]; GROUPS];
     for block in step.blocks::<L>() {
         // SAFETY: the step has `T` tokens.
@@ -42,7 +43,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
             for t in 0..T {
                 let dots = dots::<L>(&codes, &activations[t]);
                 let acc = &mut acc[group][t];
-                *acc = accumulate::<L>(*acc, dots, &scales, &activations[t]);
+                *acc = accumulate(*acc, dots, &scales, &terms, &activations[t]);
             }
         }
     }

@@ -11,7 +11,12 @@ const HALF: usize = BLOCK / 2;
 /// # Safety
 /// As [`Product`] says.
 pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
-    let spec = const { &L::SPEC };
+    let spec = if const { L::SPEC.scales.is_grouped() } {
+        // SAFETY: products of grouped layouts have their specification.
+        unsafe { &*product.spec }
+    } else {
+        const { &L::SPEC }
+    };
     for step in product.steps(&[1]) {
         // SAFETY: a tile has `tile_bytes` bytes.
         let tile = unsafe { std::slice::from_raw_parts(step.weights, product.tile_bytes) };
@@ -30,7 +35,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
                         let scale = weights.scale[half] * activations.scale;
                         let dot = dot(half * HALF..(half + 1) * HALF);
                         *acc = (dot as f32).mul_add(scale, *acc);
-                        if spec.scales.has_minimums() {
+                        if spec.has_minimums() {
                             let sum = activations.scaled_half_sum(half);
                             *acc = weights.minimum[half].mul_add(sum, *acc);
                         }
@@ -38,7 +43,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
                 } else {
                     let scale = weights.scale[0] * activations.scale;
                     *acc = (dot(0..BLOCK) as f32).mul_add(scale, *acc);
-                    if spec.scales.has_minimums() {
+                    if spec.has_minimums() {
                         *acc = weights.minimum[0].mul_add(activations.scaled_sum, *acc);
                     }
                 }

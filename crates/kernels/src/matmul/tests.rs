@@ -4,12 +4,12 @@ use dyadic_testkit::guard::{Flush, Guarded};
 use dyadic_testkit::{Rng, ulp::assert_same_bits};
 
 use super::activations::{ActivationBlock, panel_index};
-use super::layout::{BLOCK, TILE_ROWS};
+use super::layout::{BLOCK, Minimum, TILE_ROWS};
 use super::*;
 
 /// Where the numbers of a case come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fill {
+pub(super) enum Fill {
     /// Any codes, scales of ordinary size.
     Random,
     /// The largest magnitudes of codes and activations everywhere: what would overflow an accumulator.
@@ -19,7 +19,7 @@ enum Fill {
 }
 
 struct Case {
-    layout: LayoutId,
+    layout: LayoutSpec,
     rows: usize,
     blocks: usize,
     tokens: usize,
@@ -35,20 +35,102 @@ fn f16_bytes(value: f32) -> [u8; 2] {
     dyadic_formats::float::f32_to_f16(value).to_le_bytes()
 }
 
-impl Case {
-    fn operands(&self) -> Operands {
-        let mut rng = Rng::new(
-            (self.layout as u64) << 48 | (self.rows << 32 | self.blocks << 16 | self.tokens) as u64,
-        );
-        let spec = self.layout.spec();
-        let tile_bytes = spec.tile_bytes(self.blocks).unwrap();
-        let tiles = self.rows.div_ceil(TILE_ROWS);
-        let mut weights: Vec<u8> = (0..tiles * tile_bytes).map(|_| rng.next_u8()).collect();
-        if self.fill != Fill::AnyBytes {
-            for tile in weights.chunks_exact_mut(tile_bytes) {
-                self.fill_tile(tile, &mut rng);
+/// Every layout, those with grouped scales with groupings of all kinds.
+pub(super) fn layouts() -> Vec<LayoutSpec> {
+    let mut layouts = Vec::new();
+    for id in LayoutId::ALL {
+        let spec = *id.spec();
+        if !spec.scales.is_grouped() {
+            layouts.push(spec);
+            continue;
+        }
+        let runs: &[usize] = if spec.scales.has_halves() { &[1] } else { &[1, 4, 3] };
+        for (index, minimum) in
+            [Minimum::None, Minimum::Number, Minimum::ZeroPoint].into_iter().enumerate()
+        {
+            let run = runs[index % runs.len()];
+            let codes = match spec.codes {
+                Codes::Unsigned { bits, .. } => {
+                    Codes::Unsigned { bits, zero_point: [0, 1, 1 << (bits - 1)][index] }
+                }
+                codes => codes,
+            };
+            for wide in [false, true] {
+                let grouping = Grouping { run, wide, minimum };
+                let table =
+                    std::array::from_fn(|i| (i as i8 - 8).wrapping_mul(16) | (3 * (i as i8 % 2)));
+                layouts.push(LayoutSpec { codes, grouping, table, ..spec });
             }
         }
+    }
+    layouts
+}
+
+/// Tiles of random bytes. Unless any bytes will do, all numbers are ordinary, and codes extreme where the fill says so.
+pub(super) fn fill_tiles(
+    layout: &LayoutSpec,
+    tiles: usize,
+    blocks: usize,
+    fill: Fill,
+    rng: &mut Rng,
+) -> Vec<u8> {
+    let tile_bytes = layout.tile_bytes(blocks).unwrap();
+    let mut weights: Vec<u8> = (0..tiles * tile_bytes).map(|_| rng.next_u8()).collect();
+    if fill != Fill::AnyBytes {
+        for tile in weights.chunks_exact_mut(tile_bytes) {
+            fill_tile(layout, tile, blocks, fill, rng);
+        }
+    }
+    weights
+}
+
+fn fill_tile(spec: &LayoutSpec, tile: &mut [u8], blocks: usize, fill: Fill, rng: &mut Rng) {
+    for block in 0..blocks {
+        if spec.scales.is_grouped() {
+            for row in 0..TILE_ROWS {
+                let minimum = match spec.grouping.minimum {
+                    Minimum::ZeroPoint => f32::from(rng.next_i8()),
+                    _ => rng.uniform(-0.5, 0.5),
+                };
+                let scale = (rng.uniform(-0.5, 0.5), minimum);
+                for half in 0..if spec.scales.has_halves() { 2 } else { 1 } {
+                    spec.store_grouped_scale(tile, block, half, row, scale);
+                }
+            }
+        } else {
+            for bytes in spec.header_mut(tile, block).chunks_exact_mut(2) {
+                bytes.copy_from_slice(&f16_bytes(rng.uniform(-0.5, 0.5)));
+            }
+        }
+        if spec.scales == Scales::F16Halves {
+            for bytes in spec.block_scales_mut(tile, block).chunks_exact_mut(2) {
+                bytes.copy_from_slice(&f16_bytes(rng.uniform(-0.5, 0.5)));
+            }
+        }
+        if spec.scales == Scales::PowerOfTwo {
+            spec.block_scales_mut(tile, block).fill(120 + (rng.next_u8() & 7));
+        }
+        if fill == Fill::Extreme {
+            let largest = if spec.codes == Codes::Signed8 { 0x80 } else { 0xFF };
+            let code = if rng.next_u8() & 1 == 0 { largest } else { 0 };
+            for row in 0..TILE_ROWS {
+                spec.store_codes(tile, block, row, &[u32::from_le_bytes([code; 4]); 8]);
+            }
+        }
+    }
+}
+
+impl Case {
+    fn id(&self) -> LayoutId {
+        self.layout.id.expect("a layout of integers")
+    }
+
+    fn operands(&self) -> Operands {
+        let mut rng = Rng::new(
+            (self.id() as u64) << 48 | (self.rows << 32 | self.blocks << 16 | self.tokens) as u64,
+        );
+        let tiles = self.rows.div_ceil(TILE_ROWS);
+        let weights = fill_tiles(&self.layout, tiles, self.blocks, self.fill, &mut rng);
         let mut activations = vec![ActivationBlock::ZERO; self.tokens * self.blocks];
         for token in 0..self.tokens {
             for block in 0..self.blocks {
@@ -64,39 +146,16 @@ impl Case {
         Operands { weights, activations }
     }
 
-    /// Makes all f16 of a tile ordinary, and codes extreme where the case says so.
-    fn fill_tile(&self, tile: &mut [u8], rng: &mut Rng) {
-        let spec = self.layout.spec();
-        for block in 0..self.blocks {
-            for bytes in spec.header_mut(tile, block).chunks_exact_mut(2) {
-                bytes.copy_from_slice(&f16_bytes(rng.uniform(-0.5, 0.5)));
-            }
-            if spec.scales == Scales::F16Halves {
-                for bytes in spec.block_scales_mut(tile, block).chunks_exact_mut(2) {
-                    bytes.copy_from_slice(&f16_bytes(rng.uniform(-0.5, 0.5)));
-                }
-            }
-            if spec.scales == Scales::PowerOfTwo {
-                spec.block_scales_mut(tile, block).fill(120 + (rng.next_u8() & 7));
-            }
-            if self.fill == Fill::Extreme {
-                let largest = if spec.codes == Codes::Signed8 { 0x80 } else { 0xFF };
-                let code = if rng.next_u8() & 1 == 0 { largest } else { 0 };
-                for row in 0..TILE_ROWS {
-                    spec.store_codes(tile, block, row, &[u32::from_le_bytes([code; 4]); 8]);
-                }
-            }
-        }
-    }
-
     fn run(&self, kernel: &Kernel<MatmulFn>, operands: &Operands, flush: Flush) -> Vec<f32> {
         let weights = Guarded::new(&operands.weights, flush);
         let activations = Guarded::new(&operands.activations, flush);
         let mut out = Guarded::filled(-77.0, self.rows * self.tokens, flush);
         let product = Product {
+            values: std::ptr::null(),
+            spec: &raw const self.layout,
             weights: weights.as_ptr(),
             tiles: self.rows.div_ceil(TILE_ROWS),
-            tile_bytes: self.layout.spec().tile_bytes(self.blocks).unwrap(),
+            tile_bytes: self.layout.tile_bytes(self.blocks).unwrap(),
             blocks: self.blocks,
             activations: activations.as_ptr(),
             tokens: self.tokens,
@@ -111,7 +170,7 @@ impl Case {
 
     /// The formula in f64, and the sum of the magnitudes of its terms.
     fn reference(&self, operands: &Operands) -> Vec<(f64, f64)> {
-        let spec = self.layout.spec();
+        let spec = &self.layout;
         let tile_bytes = spec.tile_bytes(self.blocks).unwrap();
         let mut out = Vec::new();
         for token in 0..self.tokens {
@@ -148,19 +207,15 @@ impl Case {
     }
 }
 
-fn op(layout: LayoutId) -> &'static Op<MatmulFn> {
-    &OPS[layout as usize]
-}
-
 fn check(case: &Case) {
     let operands = case.operands();
-    let [scalar, others @ ..] = op(case.layout).kernels else { panic!("no scalar kernel") };
+    let [scalar, others @ ..] = OPS[case.id() as usize].kernels else { panic!("no scalar kernel") };
     let expected = case.run(scalar, &operands, Flush::Back);
     for kernel in others.iter().filter(|kernel| kernel.isa.is_supported()) {
         for flush in Flush::BOTH {
             let context = format!(
-                "{}, {} x {} blocks, {} tokens, {:?}, {flush:?}",
-                kernel.name, case.rows, case.blocks, case.tokens, case.fill
+                "{}, {:?}, {} x {} blocks, {} tokens, {:?}, {flush:?}",
+                kernel.name, case.layout.grouping, case.rows, case.blocks, case.tokens, case.fill
             );
             assert_same_bits(&case.run(kernel, &operands, flush), &expected, &context);
         }
@@ -174,7 +229,7 @@ fn check(case: &Case) {
             assert!(
                 error <= bound,
                 "{}: output {index} is {actual}, exactly {exact}: error {error:e}, bound {bound:e}",
-                case.layout.spec().name
+                case.layout.name
             );
         }
     }
@@ -182,7 +237,7 @@ fn check(case: &Case) {
 
 #[test]
 fn every_kernel_equals_the_specification() {
-    for layout in LayoutId::ALL {
+    for layout in layouts() {
         for blocks in [1, 2, 3, 5, 8, 9, 18] {
             for (rows, tokens) in
                 [(1, 1), (7, 2), (8, 3), (16, 1), (16, 8), (17, 9), (33, 5), (16, 33)]
@@ -196,7 +251,7 @@ fn every_kernel_equals_the_specification() {
 
 #[test]
 fn extreme_codes_overflow_no_accumulator() {
-    for layout in LayoutId::ALL {
+    for layout in layouts() {
         for tokens in [1, 2, 4, 8] {
             check(&Case { layout, rows: 16, blocks: 80, tokens, fill: Fill::Extreme });
         }
@@ -205,7 +260,7 @@ fn extreme_codes_overflow_no_accumulator() {
 
 #[test]
 fn special_scales_give_the_same_bits() {
-    for layout in LayoutId::ALL {
+    for layout in layouts() {
         for tokens in [1, 8] {
             for blocks in 1..4 {
                 check(&Case { layout, rows: 48, blocks, tokens, fill: Fill::AnyBytes });
@@ -217,8 +272,8 @@ fn special_scales_give_the_same_bits() {
 #[test]
 fn stored_codes_are_read_back() {
     let mut rng = Rng::new(5);
-    for layout in LayoutId::ALL {
-        let spec = layout.spec();
+    for layout in layouts() {
+        let spec = &layout;
         let mut tile = vec![0; spec.tile_bytes(10).unwrap()];
         let mask = 0xFF >> (8 - spec.codes.bits());
         let codes: Vec<[u32; 8]> = (0..160)
@@ -231,7 +286,7 @@ fn stored_codes_are_read_back() {
             let values = spec.values(&tile, index / 16, index % 16);
             for (k, value) in values.into_iter().enumerate() {
                 let code = quads[k / 4].to_le_bytes()[k % 4];
-                assert_eq!(value, spec.codes.value(code), "{}, column {k}", spec.name);
+                assert_eq!(value, spec.value(code), "{}, column {k}", spec.name);
             }
         }
     }

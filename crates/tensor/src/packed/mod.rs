@@ -3,17 +3,21 @@
 //! A matrix is packed once, when it is loaded, and then the only copy: products read it, and so do look-ups of single rows. Where a file's blocks hold a
 //! scale for each 32 weights, so does the packed form: packing rounds nothing.
 
+mod quantized;
 mod repack;
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use dyadic_formats::GgufType;
+use dyadic_formats::float::canonical;
+use dyadic_formats::{Format, GgufType, Quantized, Storage, pack};
 use dyadic_kernels::Kernels;
 use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::float::FloatLayout;
-use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
+use dyadic_kernels::matmul::layout::{BLOCK, Codes, LayoutSpec, TILE_ROWS};
+use dyadic_kernels::matmul::weight_only::integer_values;
 
+use self::quantized::Plan;
 use crate::activations::ActivationKind;
 use crate::buffer::Buffer;
 use crate::pool::Pool;
@@ -23,47 +27,61 @@ use crate::{Shape, TensorError};
 const TASK_BYTES: usize = 1 << 18;
 
 /// How the weights of a matrix lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Layout {
-    /// Integer codes with scales, for 8-bit activations.
-    Codes(LayoutId),
+    /// Codes with scales, for integer activations and for f32 ones.
+    Codes(CodeLayout),
     /// Floating-point numbers, for f32 activations.
     Float(FloatLayout),
 }
 
+/// A layout of codes, with all that products must know of the tensor.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeLayout {
+    /// How they lie.
+    pub(crate) spec: LayoutSpec,
+    /// What each code means.
+    pub(crate) values: Box<[f32; 256]>,
+    /// What the whole matrix is multiplied by.
+    pub(crate) factor: f32,
+}
+
 impl Layout {
     /// The layout that holds tensors of a type without loss. `None` for types that are no weights.
-    const fn of(format: GgufType) -> Option<Self> {
-        Some(match format {
-            GgufType::F32 => Self::Float(FloatLayout::F32),
-            GgufType::F16 => Self::Float(FloatLayout::F16),
-            GgufType::BF16 => Self::Float(FloatLayout::Bf16),
-            GgufType::Q4_0 => Self::Codes(LayoutId::U4F16),
-            GgufType::Q4_1 => Self::Codes(LayoutId::U4F16Minimum),
-            GgufType::Q5_0 => Self::Codes(LayoutId::U5F16),
-            GgufType::Q5_1 => Self::Codes(LayoutId::U5F16Minimum),
-            GgufType::Q8_0 => Self::Codes(LayoutId::I8F16),
-            GgufType::Q2_K => Self::Codes(LayoutId::U2Super),
-            GgufType::Q3_K => Self::Codes(LayoutId::U3Super),
-            GgufType::Q4_K => Self::Codes(LayoutId::U4Super),
-            GgufType::Q5_K => Self::Codes(LayoutId::U5Super),
-            GgufType::Q6_K => Self::Codes(LayoutId::U6Super),
-            GgufType::IQ4_NL => Self::Codes(LayoutId::Iq4F16),
-            GgufType::IQ4_XS => Self::Codes(LayoutId::Iq4Super),
-            GgufType::TQ1_0 | GgufType::TQ2_0 => Self::Codes(LayoutId::U2F16x8),
-            GgufType::MXFP4 => Self::Codes(LayoutId::E2m1PowerOfTwo),
-            GgufType::NVFP4 => Self::Codes(LayoutId::E2m1F16Halves),
-            GgufType::Q1_0 => Self::Codes(LayoutId::BipolarF16x4),
-            GgufType::Q2_0 => Self::Codes(LayoutId::U2F16x2),
+    fn of(format: GgufType) -> Option<Self> {
+        let id = match format {
+            GgufType::F32 => return Some(Self::Float(FloatLayout::F32)),
+            GgufType::F16 => return Some(Self::Float(FloatLayout::F16)),
+            GgufType::BF16 => return Some(Self::Float(FloatLayout::Bf16)),
+            GgufType::Q4_0 => LayoutId::U4F16,
+            GgufType::Q4_1 => LayoutId::U4F16Minimum,
+            GgufType::Q5_0 => LayoutId::U5F16,
+            GgufType::Q5_1 => LayoutId::U5F16Minimum,
+            GgufType::Q8_0 => LayoutId::I8F16,
+            GgufType::Q2_K => LayoutId::U2Super,
+            GgufType::Q3_K => LayoutId::U3Super,
+            GgufType::Q4_K => LayoutId::U4Super,
+            GgufType::Q5_K => LayoutId::U5Super,
+            GgufType::Q6_K => LayoutId::U6Super,
+            GgufType::IQ4_NL => LayoutId::Iq4F16,
+            GgufType::IQ4_XS => LayoutId::Iq4Super,
+            GgufType::TQ1_0 | GgufType::TQ2_0 => LayoutId::U2F16x8,
+            GgufType::MXFP4 => LayoutId::E2m1PowerOfTwo,
+            GgufType::NVFP4 => LayoutId::E2m1F16Halves,
+            GgufType::Q1_0 => LayoutId::BipolarF16x4,
+            GgufType::Q2_0 => LayoutId::U2F16x2,
             GgufType::I8 | GgufType::I16 | GgufType::I32 | GgufType::I64 | GgufType::F64 => {
                 return None;
             }
-        })
+        };
+        let spec = *id.spec();
+        let values = Box::new(integer_values(&spec));
+        Some(Self::Codes(CodeLayout { spec, values, factor: 1.0 }))
     }
 
-    fn tile_bytes(self, columns: usize) -> Option<usize> {
+    fn tile_bytes(&self, columns: usize) -> Option<usize> {
         match self {
-            Self::Codes(layout) => layout.spec().tile_bytes(columns.div_ceil(BLOCK)),
+            Self::Codes(layout) => layout.spec.tile_bytes(columns.div_ceil(BLOCK)),
             Self::Float(layout) => layout.tile_bytes(columns),
         }
     }
@@ -72,7 +90,7 @@ impl Layout {
 /// A matrix of weights, rows × columns, packed for the kernels of one instruction set.
 pub struct PackedWeights {
     kernels: &'static Kernels,
-    format: GgufType,
+    format: Format,
     layout: Layout,
     rows: usize,
     columns: usize,
@@ -108,6 +126,52 @@ impl PackedWeights {
         else {
             return Err(TensorError::WeightBytes { format, shape, expected, actual: bytes.len() });
         };
+        let of_gguf = Format::gguf(format).ok_or(TensorError::UnsupportedFormat { format })?;
+        Self::fill(kernels, pool, threads, of_gguf, layout, shape, |layout, index, tile| {
+            let first = index * TILE_ROWS * row_bytes;
+            let rows = &bytes[first..bytes.len().min(first + TILE_ROWS * row_bytes)];
+            repack::tile(format, layout, rows, row_bytes, tile);
+        })
+    }
+
+    /// Packs a tensor of any format, on up to `threads` threads of `pool`.
+    ///
+    /// Codes up to 8 bits stay codes where their groups are whole rows or a multiple of 16 columns; everything else becomes f32.
+    /// [`PackedWeights::kernel_name`] and [`PackedWeights::layout_name`] say which it was.
+    ///
+    /// # Errors
+    /// As [`PackedWeights::pack`]; [`TensorError::Length`] where the parts of the tensor do not belong together.
+    pub fn from_quantized(
+        kernels: &'static Kernels,
+        pool: &Pool,
+        threads: usize,
+        tensor: &Quantized,
+    ) -> Result<Self, TensorError> {
+        let shape = Shape { rows: tensor.rows, columns: tensor.columns };
+        if let Storage::Gguf(format) = tensor.format.storage {
+            return Self::pack(kernels, pool, threads, format, &tensor.codes, shape);
+        }
+        if shape.rows == 0 || shape.columns == 0 {
+            return Err(TensorError::EmptyShape { shape });
+        }
+        check_parts(tensor)?;
+        let plan = Plan::new(tensor);
+        let (layout, format) = (plan.layout.clone(), tensor.format.clone());
+        Self::fill(kernels, pool, threads, format, layout, shape, |_, index, tile| {
+            plan.tile(index, tile);
+        })
+    }
+
+    /// Weights whose tiles are written by `pack(layout, index, zeroed tile)`.
+    fn fill(
+        kernels: &'static Kernels,
+        pool: &Pool,
+        threads: usize,
+        format: Format,
+        layout: Layout,
+        Shape { rows, columns }: Shape,
+        pack: impl Fn(&Layout, usize, &mut [u8]) + Sync,
+    ) -> Result<Self, TensorError> {
         let tile_bytes = layout.tile_bytes(columns);
         let packed_bytes = tile_bytes.and_then(|tile| tile.checked_mul(rows.div_ceil(TILE_ROWS)));
         let (Some(tile_bytes), Some(packed_bytes)) = (tile_bytes, packed_bytes) else {
@@ -115,19 +179,13 @@ impl PackedWeights {
         };
         let mut buffer = Buffer::new(packed_bytes)
             .map_err(|_| TensorError::OutOfMemory { bytes: packed_bytes })?;
-
         let task_tiles = (TASK_BYTES / tile_bytes).max(1);
-        let tasks: Vec<_> = buffer
-            .chunks_mut(task_tiles * tile_bytes)
-            .zip(bytes.chunks(task_tiles * TILE_ROWS * row_bytes))
-            .map(Mutex::new)
-            .collect();
+        let tasks: Vec<_> = buffer.chunks_mut(task_tiles * tile_bytes).map(Mutex::new).collect();
         pool.run(threads, tasks.len(), &|task| {
-            let mut task = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
-            let (tiles, rows) = &mut *task;
-            let tiles = tiles.chunks_exact_mut(tile_bytes);
-            for (tile, rows) in tiles.zip(rows.chunks(TILE_ROWS * row_bytes)) {
-                repack::tile(format, layout, rows, row_bytes, tile);
+            let first = task * task_tiles;
+            let mut tiles = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
+            for (index, tile) in tiles.chunks_exact_mut(tile_bytes).enumerate() {
+                pack(&layout, first + index, tile);
             }
         });
         drop(tasks);
@@ -146,10 +204,10 @@ impl PackedWeights {
         self.columns
     }
 
-    /// The type that the weights had in the file.
+    /// The format that the weights had.
     #[must_use]
-    pub fn format(&self) -> GgufType {
-        self.format
+    pub fn format(&self) -> &Format {
+        &self.format
     }
 
     /// The bytes that the packed weights take.
@@ -161,31 +219,48 @@ impl PackedWeights {
     /// The name of the layout.
     #[must_use]
     pub fn layout_name(&self) -> &'static str {
-        match self.layout {
-            Layout::Codes(layout) => layout.spec().name,
+        match &self.layout {
+            Layout::Codes(layout) => layout.spec.name,
             Layout::Float(layout) => layout.name(),
         }
     }
 
-    /// The name of the kernel that multiplies these weights.
+    /// The name of the kernel that multiplies these weights by activations of the default kind.
     #[must_use]
     pub fn kernel_name(&self) -> &'static str {
-        match self.layout {
-            Layout::Codes(layout) => self.kernels.matmul_name(layout),
-            Layout::Float(layout) => self.kernels.matmul_float_name(layout),
+        self.kernel_name_for(self.activations())
+    }
+
+    /// The name of the kernel that multiplies these weights by activations of a kind.
+    #[must_use]
+    pub fn kernel_name_for(&self, kind: ActivationKind) -> &'static str {
+        match &self.layout {
+            Layout::Codes(CodeLayout { spec, .. }) => match spec.id {
+                Some(id) if kind != ActivationKind::F32 => self.kernels.matmul_name(id),
+                _ => self.kernels.matmul_codes_name(),
+            },
+            Layout::Float(layout) => self.kernels.matmul_float_name(*layout),
         }
     }
 
-    /// How activations must be prepared for these weights: by their type alone, never by the CPU.
+    /// The kind of activations that these weights get by default: int8-g32 for quantized weights, f32 for others. By their format alone, never by the
+    /// CPU.
     #[must_use]
     pub fn activations(&self) -> ActivationKind {
-        match self.layout {
-            Layout::Codes(_) => ActivationKind::Int8G32,
-            Layout::Float(_) => ActivationKind::F32,
-        }
+        let is_quantized = match self.format.storage {
+            Storage::Gguf(_) => true,
+            Storage::Planar => self.format.scale.is_some() || self.format.element.bits() <= 8,
+        };
+        if is_quantized { ActivationKind::Int8G32 } else { ActivationKind::F32 }
     }
 
-    /// Writes the weights of one row, as the format defines them: the look-up of an embedding.
+    /// Whether products with integer activations take them as integers; else they are multiplied as the numbers that they stand for.
+    pub(crate) fn takes_integers(&self) -> bool {
+        matches!(&self.layout, Layout::Codes(layout) if layout.spec.id.is_some())
+    }
+
+    /// Writes the weights of one row: the look-up of an embedding. Exactly as the format defines them, but that with zero points under f32 scales the last
+    /// bit may differ.
     ///
     /// # Errors
     /// - [`TensorError::Row`] where there is no such row;
@@ -197,11 +272,11 @@ impl PackedWeights {
         TensorError::check_length("the output of a row", self.columns, out.len())?;
         let (tile, row) = (row / TILE_ROWS, row % TILE_ROWS);
         let tile = &self.bytes[tile * self.tile_bytes..][..self.tile_bytes];
-        match self.layout {
+        match &self.layout {
             Layout::Codes(layout) => {
                 for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                    let values = layout.spec().decode_block(tile, block, row);
-                    out.copy_from_slice(&values[..out.len()]);
+                    let weights = layout.decode_block(tile, block, row);
+                    out.copy_from_slice(&weights[..out.len()]);
                 }
             }
             Layout::Float(layout) => {
@@ -213,12 +288,21 @@ impl PackedWeights {
         Ok(())
     }
 
+    /// The weight of `row` of tile `tile` at `column`.
+    pub(crate) fn weight(&self, tile: usize, row: usize, column: usize) -> f32 {
+        let tile = self.tiles(tile, 1);
+        match &self.layout {
+            Layout::Codes(layout) => layout.decode_block(tile, column / BLOCK, row)[column % BLOCK],
+            Layout::Float(layout) => layout.load(tile, row, column),
+        }
+    }
+
     pub(crate) fn kernels(&self) -> &'static Kernels {
         self.kernels
     }
 
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     pub(crate) fn tile_bytes(&self) -> usize {
@@ -231,10 +315,48 @@ impl PackedWeights {
     }
 }
 
+impl CodeLayout {
+    /// 32 weights of a row, as the format's own decoder rounds them.
+    fn decode_block(&self, tile: &[u8], block: usize, row: usize) -> [f32; BLOCK] {
+        let Self { spec, values, factor } = self;
+        if !matches!(spec.codes, Codes::Numbers { .. }) && *factor == 1.0 {
+            return spec.decode_block(tile, block, row);
+        }
+        let scales = spec.row_scales(tile, block, row);
+        let codes = spec.codes(tile, block, row);
+        std::array::from_fn(|k| {
+            let half = k / (BLOCK / 2);
+            let weight = values[usize::from(codes[k])] * (scales.scale[half] * factor);
+            let weight = if spec.has_minimums() { weight + scales.minimum[half] } else { weight };
+            canonical(weight)
+        })
+    }
+}
+
+/// Checks that the parts of a planar tensor are as long as its format and shape say.
+fn check_parts(tensor: &Quantized) -> Result<(), TensorError> {
+    let format = &tensor.format;
+    let check = |what, codes: Option<usize>, bits: u32, bytes: &[u8]| {
+        let expected = match (codes, bits) {
+            (Some(_), 0) => Some(0),
+            (Some(codes), bits) => pack::packed_len(codes, bits),
+            (None, _) => None,
+        };
+        TensorError::check_length(what, expected.unwrap_or(usize::MAX), bytes.len())
+    };
+    let elements = tensor.rows.checked_mul(tensor.columns);
+    check("the codes of a tensor", elements, format.element.bits(), &tensor.codes)?;
+    let groups = tensor.reader().groups().count();
+    let scale_bits = format.scale.as_ref().map_or(0, |scale| scale.element.bits());
+    check("the scales of a tensor", Some(groups), scale_bits, &tensor.scales)?;
+    check("the zero points of a tensor", Some(groups), format.zero_bits(), &tensor.zeros)?;
+    check("the selectors of a tensor", Some(groups), format.selector_bits(), &tensor.selectors)
+}
+
 impl fmt::Debug for PackedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PackedWeights")
-            .field("format", &self.format)
+            .field("format", &self.format.to_string())
             .field("rows", &self.rows)
             .field("columns", &self.columns)
             .field("kernel", &self.kernel_name())

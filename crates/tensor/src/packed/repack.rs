@@ -2,16 +2,16 @@
 
 use dyadic_formats::float::f32_to_f16;
 use dyadic_formats::{GgufType, UnpackedBlock};
-use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::float::FloatLayout;
 use dyadic_kernels::matmul::layout::{BLOCK, Codes, LayoutSpec, Scales, TILE_ROWS};
 
-use super::Layout;
+use super::quantized::power_of_two_byte;
+use super::{CodeLayout, Layout};
 
 /// Packs up to 16 rows of `row_bytes` bytes each into a zeroed tile.
 pub(super) fn tile(
     format: GgufType,
-    layout: Layout,
+    layout: &Layout,
     rows: &[u8],
     row_bytes: usize,
     tile: &mut [u8],
@@ -19,22 +19,15 @@ pub(super) fn tile(
     let rows = rows.chunks_exact(row_bytes);
     match layout {
         Layout::Float(layout) => rows.enumerate().for_each(|(row, bytes)| {
-            interleave(layout, bytes, row, tile);
+            interleave(*layout, bytes, row, tile);
         }),
-        Layout::Codes(id) => {
-            let spec = id.spec();
+        Layout::Codes(CodeLayout { spec, .. }) => {
             for (row, bytes) in rows.enumerate() {
-                match (format, id) {
-                    (GgufType::Q4_0, LayoutId::U4F16) | (GgufType::IQ4_NL, LayoutId::Iq4F16) => {
-                        nibbles(spec, bytes, row, tile, 1);
-                    }
-                    (GgufType::Q4_1, LayoutId::U4F16Minimum) => {
-                        nibbles(spec, bytes, row, tile, 2);
-                    }
-                    (GgufType::MXFP4, LayoutId::E2m1PowerOfTwo) => {
-                        power_of_two_nibbles(spec, bytes, row, tile);
-                    }
-                    (GgufType::Q8_0, LayoutId::I8F16) => bytes_8(spec, bytes, row, tile),
+                match format {
+                    GgufType::Q4_0 | GgufType::IQ4_NL => nibbles(spec, bytes, row, tile, 1),
+                    GgufType::Q4_1 => nibbles(spec, bytes, row, tile, 2),
+                    GgufType::MXFP4 => power_of_two_nibbles(spec, bytes, row, tile),
+                    GgufType::Q8_0 => bytes_8(spec, bytes, row, tile),
                     _ => any_blocks(format, spec, bytes, row, tile),
                 }
             }
@@ -131,6 +124,7 @@ fn stored_codes(codes: Codes, indices: &[u8; 256], values: &[i8; BLOCK]) -> [u8;
         // −1 or 1.
         Codes::Bipolar => values.map(|value| !value >> 7),
         Codes::Table4(_) => values.map(|value| indices[usize::from(value)]),
+        Codes::Table { .. } | Codes::Numbers { .. } => unreachable!("no layout of GGUF types"),
     }
 }
 
@@ -162,7 +156,7 @@ fn store_block_scales(
     #[expect(clippy::cast_possible_truncation, reason = "as above")]
     let signed = |scale: f32| (scale as i8).cast_unsigned();
     match spec.scales {
-        Scales::F16 { .. } | Scales::F16Minimum => {}
+        Scales::F16 { .. } | Scales::F16Minimum | Scales::Grouped | Scales::GroupedHalves => {}
         Scales::F16Halves => {
             for half in 0..2 {
                 let bytes = f32_to_f16(unpacked.scale(2 * index + half)).to_le_bytes();
@@ -170,12 +164,7 @@ fn store_block_scales(
             }
         }
         Scales::PowerOfTwo => {
-            // The inverse of `layout::power_of_two`.
-            out[row] = match unpacked.super_scale().to_bits() {
-                0x0020_0000 => 0,
-                0x0040_0000 => 1,
-                bits => (bits >> 23).to_le_bytes()[0].wrapping_add(1),
-            };
+            out[row] = power_of_two_byte(unpacked.super_scale());
         }
         Scales::SuperI8 => out[row] = signed(unpacked.sub_scales()[index]),
         Scales::SuperI8Halves => {

@@ -40,7 +40,7 @@ fn formats() -> Vec<Format> {
         }
     }
     names.extend(
-        ["posit8:g32:f32", "bnbfp4:g64:f32", "iq4nl:g32:f16", "q4.4", "int4:g48:f16"]
+        ["w2mix", "posit8:g32:f32", "bnbfp4:g64:f32", "iq4nl:g32:f16", "q4.4", "int4:g48:f16"]
             .map(String::from),
     );
     let formats = names.iter().filter_map(|name| Format::parse(name).ok());
@@ -51,7 +51,7 @@ fn formats() -> Vec<Format> {
 }
 
 fn can_encode(format: &Format) -> bool {
-    format.quantize(&[0.5; 256], 1, 256, &EncodeOptions::default()).is_ok()
+    format.quantize(&[0.5; 512], 1, 512, &EncodeOptions::default()).is_ok()
 }
 
 fn tensor(format: &Format, rows: usize, columns: usize) -> Quantized {
@@ -75,7 +75,11 @@ fn multiply(weights: &PackedWeights, isa: Isa, x: &[f32], kind: ActivationKind) 
 
 /// Columns that leave a short block and a short group, where blocks need not be whole.
 fn columns_of(format: &Format) -> usize {
-    if matches!(format.storage, Storage::Gguf(_)) { 256 } else { 300 }
+    match format.storage {
+        Storage::Gguf(_) => 256,
+        Storage::MixedWidth(_) => 512,
+        Storage::Planar => 300,
+    }
 }
 
 #[test]

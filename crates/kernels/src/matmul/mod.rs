@@ -78,6 +78,9 @@ const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 
 /// The 4-bit float e2m1, doubled.
 const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
+/// The odd integers of 4 bits.
+const ODD4: [i8; 16] = [-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15];
+
 const fn unsigned(bits: u32, zero_point: u8) -> Codes {
     Codes::Unsigned { bits, zero_point }
 }
@@ -102,7 +105,7 @@ macro_rules! layouts {
         }
 
         mod types {
-            use super::{Codes, Grouping, Layout, LayoutId, LayoutSpec, Scales, E2M1, IQ4, unsigned};
+            use super::{Codes, Grouping, Layout, LayoutId, LayoutSpec, Scales, E2M1, IQ4, ODD4, unsigned};
             $(
                 pub(super) struct $name;
                 impl Layout for $name {
@@ -185,6 +188,8 @@ layouts! {
     Iq4F16 = "iq4_f16": Codes::Table4(&IQ4), Scales::F16 { blocks: 1 };
     /// `IQ4_XS`.
     Iq4Super = "iq4_super_i8": Codes::Table4(&IQ4), Scales::SuperI8;
+    /// 2-bit weights with 4-bit groups of large range.
+    Odd4Super = "odd4_super_i8_g16": Codes::Table4(&ODD4), Scales::SuperI8Halves;
     /// `MXFP4`.
     E2m1PowerOfTwo = "e2m1_e8m0": Codes::Table4(&E2M1), Scales::PowerOfTwo;
     /// `NVFP4`.

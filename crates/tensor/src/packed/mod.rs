@@ -3,6 +3,7 @@
 //! A matrix is packed once, when it is loaded, and then the only copy: products read it, and so do look-ups of single rows. Where a file's blocks hold a
 //! scale for each 32 weights, so does the packed form: packing rounds nothing.
 
+mod mixed_width;
 mod quantized;
 mod repack;
 
@@ -10,7 +11,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use dyadic_formats::float::canonical;
-use dyadic_formats::{Format, GgufType, Quantized, Storage, pack};
+use dyadic_formats::{Format, GgufType, MixedWidth, Quantized, Storage, pack};
 use dyadic_kernels::Kernels;
 use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::float::FloatLayout;
@@ -154,11 +155,41 @@ impl PackedWeights {
         if shape.rows == 0 || shape.columns == 0 {
             return Err(TensorError::EmptyShape { shape });
         }
+        if let Storage::MixedWidth(mixed) = tensor.format.storage {
+            return Self::from_mixed_width(kernels, pool, threads, tensor, mixed);
+        }
         check_parts(tensor)?;
         let plan = Plan::new(tensor);
         let (layout, format) = (plan.layout.clone(), tensor.format.clone());
         Self::fill(kernels, pool, threads, format, layout, shape, |_, index, tile| {
             plan.tile(index, tile);
+        })
+    }
+
+    fn from_mixed_width(
+        kernels: &'static Kernels,
+        pool: &Pool,
+        threads: usize,
+        tensor: &Quantized,
+        mixed: MixedWidth,
+    ) -> Result<Self, TensorError> {
+        let shape = Shape { rows: tensor.rows, columns: tensor.columns };
+        let records = shape.columns / MixedWidth::ELEMENTS;
+        let whole = records * MixedWidth::ELEMENTS;
+        TensorError::check_length("the columns of whole records", whole, shape.columns)?;
+        let row_bytes = records.saturating_mul(mixed.record_bytes());
+        let expected = row_bytes.saturating_mul(shape.rows);
+        TensorError::check_length("the records of a tensor", expected, tensor.codes.len())?;
+        mixed_width::check(mixed, &tensor.codes)?;
+        let spec = *LayoutId::Odd4Super.spec();
+        let values = Box::new(integer_values(&spec));
+        let layout = Layout::Codes(CodeLayout { spec, values, factor: mixed_width::UNIT });
+        let format = tensor.format.clone();
+        Self::fill(kernels, pool, threads, format, layout, shape, |_, index, tile| {
+            let rows = tensor.codes.chunks_exact(row_bytes).skip(index * TILE_ROWS);
+            for (row, records) in rows.take(TILE_ROWS).enumerate() {
+                mixed_width::row(mixed, &spec, records, row, tile);
+            }
         })
     }
 
@@ -248,7 +279,7 @@ impl PackedWeights {
     #[must_use]
     pub fn activations(&self) -> ActivationKind {
         let is_quantized = match self.format.storage {
-            Storage::Gguf(_) => true,
+            Storage::Gguf(_) | Storage::MixedWidth(_) => true,
             Storage::Planar => self.format.scale.is_some() || self.format.element.bits() <= 8,
         };
         if is_quantized { ActivationKind::Int8G32 } else { ActivationKind::F32 }

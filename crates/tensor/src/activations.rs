@@ -31,7 +31,7 @@ pub enum ActivationKind {
     /// A mantissa is two digits to the base 255, each a signed byte, and a product two products of 8-bit integers: no accumulator can overflow, whatever the
     /// input, so that there is nothing to shift down. Mantissas are −32512 to 32512.
     Int16,
-    /// As [`Self::Int8PerToken`], but columns of a magnitude of at least `threshold` stay f32 (`LLM.int8()`, Dettmers et al. 2022, with 6).
+    /// As [`Self::Int8G32`], but values of a magnitude of at least `threshold` stay f32 (`LLM.int8()`, Dettmers et al. 2022, with 6 and one scale a token).
     Int8Outliers {
         /// The least magnitude of an outlier.
         threshold: f32,
@@ -149,7 +149,7 @@ impl Activations {
                 for token in rest.chunks_exact_mut(columns) {
                     self.outliers.push(take_outliers(token, threshold));
                 }
-                self.round(pool, threads, &rest, columns, 127.0);
+                self.round(pool, threads, &rest, BLOCK, 127.0);
             }
             ActivationKind::Int16 => {
                 self.low_blocks.resize(tokens * blocks, ActivationBlock::ZERO);

@@ -2,6 +2,8 @@
 
 mod activations;
 mod buffer;
+pub mod checkpoint;
+mod complex;
 mod error;
 mod linear;
 mod packed;
@@ -11,6 +13,7 @@ mod shape;
 mod softmax;
 
 pub use activations::{ActivationKind, Activations};
+pub use complex::{ComplexWeights, Planes};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
 pub use packed::PackedWeights;

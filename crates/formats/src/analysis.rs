@@ -3,7 +3,7 @@
 use crate::encode::EncodeOptions;
 use crate::error::FormatError;
 use crate::format::{Format, Granularity, Storage, Zero};
-use crate::quantize::{Groups, Quantized};
+use crate::quantized::{Groups, Quantized};
 use crate::scale::max_magnitude;
 
 /// Errors of a set of elements, as sums that can be merged.

@@ -5,7 +5,7 @@ use crate::error::FormatError;
 use crate::format::{Format, Storage, Zero};
 use crate::int::Int;
 use crate::pack;
-use crate::quantize::Quantized;
+use crate::quantized::Quantized;
 use crate::scale::ScaleEncoder;
 
 /// The code of `to` bits that a stored code of `from` bits stands for: clamp(⌊w / 2^(from − to) + ½⌋) into two's complement.

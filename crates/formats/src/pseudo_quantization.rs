@@ -6,7 +6,7 @@
 use crate::error::FormatError;
 use crate::float::{bf16_to_f32, f32_to_bf16};
 use crate::format::Granularity;
-use crate::quantize::Groups;
+use crate::quantized::Groups;
 use crate::random::random_bits;
 
 /// The distribution of R.

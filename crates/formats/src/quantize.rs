@@ -4,94 +4,17 @@
 //! the code of x is that of x / s, a power of two being multiplied by instead; NVFP4 multiplies by its reciprocal as `TransformerEngine` does.
 //! Decoding gives code × s, (code − zero point) × s, or code × s + minimum, unfused.
 
-use std::ops::Range;
-
 use crate::element::Element;
 use crate::encode::{EncodeOptions, Encoder};
 use crate::error::FormatError;
-use crate::float::{canonical, power_of_two};
-use crate::format::{Format, Granularity, ScaleRule, Storage, Zero};
+use crate::float::power_of_two;
+use crate::format::{Format, ScaleRule, Storage, Zero};
 use crate::pack;
+use crate::quantized::{Groups, Quantized, check_length};
 use crate::rounding::NanPolicy;
 use crate::scale::{
     Nvfp4Scales, PowerOfTwoScale, ScaleEncoder, e8m0_of_exponent, is_power_of_two, max_magnitude,
 };
-
-/// The groups of a matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Groups {
-    granularity: Granularity,
-    rows: usize,
-    columns: usize,
-}
-
-impl Groups {
-    /// The groups of a matrix of `rows` × `columns`.
-    #[must_use]
-    pub const fn new(granularity: Granularity, rows: usize, columns: usize) -> Self {
-        Self { granularity, rows, columns }
-    }
-
-    /// The height and width of a full group.
-    const fn shape(&self) -> (usize, usize) {
-        let (rows, columns) = match self.granularity {
-            Granularity::Tensor => (self.rows, self.columns),
-            Granularity::Channel => (1, self.columns),
-            Granularity::Group(group) => (1, group as usize),
-            Granularity::Block { rows, columns } => (rows as usize, columns as usize),
-        };
-        (if rows == 0 { 1 } else { rows }, if columns == 0 { 1 } else { columns })
-    }
-
-    const fn across(&self) -> usize {
-        self.columns.div_ceil(self.shape().1)
-    }
-
-    /// The number of groups.
-    #[must_use]
-    pub const fn count(&self) -> usize {
-        self.rows.div_ceil(self.shape().0) * self.across()
-    }
-
-    /// The group of an element; groups are numbered along the rows.
-    #[must_use]
-    pub const fn of_element(&self, index: usize) -> usize {
-        let (rows, columns) = self.shape();
-        (index / self.columns / rows) * self.across() + index % self.columns / columns
-    }
-
-    /// The elements of a group, as ranges of row-major indices, one a row.
-    pub fn spans(&self, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (rows, columns) = self.shape();
-        let first_row = group / self.across() * rows;
-        let first_column = group % self.across() * columns;
-        let last_column = (first_column + columns).min(self.columns);
-        let width = self.columns;
-        (first_row..(first_row + rows).min(self.rows))
-            .map(move |row| row * width + first_column..row * width + last_column)
-    }
-}
-
-/// A tensor in a format: packed codes with their scales.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Quantized {
-    /// The format.
-    pub format: Format,
-    /// The number of rows.
-    pub rows: usize,
-    /// The number of columns: the length of the last axis.
-    pub columns: usize,
-    /// The packed codes in row-major order, or the records of formats that have them.
-    pub codes: Vec<u8>,
-    /// The packed codes of the scales, by group.
-    pub scales: Vec<u8>,
-    /// The packed codes of the zero points or minimums, by group.
-    pub zeros: Vec<u8>,
-    /// The packed selectors of code books, by group.
-    pub selectors: Vec<u8>,
-    /// The super-scales, each of as many consecutive groups as its granularity says.
-    pub super_scales: Vec<f32>,
-}
 
 /// The scale of a group and its codes.
 #[derive(Clone, Debug, Default)]
@@ -201,26 +124,6 @@ impl Format {
             _ => Ok(()),
         }
     }
-
-    /// A row must be whole records.
-    fn check_records(&self, columns: usize) -> Result<(), FormatError> {
-        match self.storage.record() {
-            Some((block, _)) if !columns.is_multiple_of(block) => {
-                let format = self.to_string();
-                Err(FormatError::PartialBlock { format, block, elements: columns })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check_length(length: usize, rows: usize, columns: usize) -> Result<(), FormatError> {
-    let expected = rows.saturating_mul(columns);
-    if length == expected {
-        Ok(())
-    } else {
-        Err(FormatError::Length { what: "values of the matrix", expected, actual: length })
-    }
 }
 
 fn packed(codes: &[u32], bits: u32) -> Vec<u8> {
@@ -287,17 +190,17 @@ impl<'a> GroupQuantizer<'a> {
             decode: Vec::new(),
             groups_each: usize::MAX,
         };
-        let Some(super_scale) = &self.format.super_scale else { return supers };
+        let Some(super_scale) = self.format.super_scale.as_ref().filter(|_| groups.count() > 0)
+        else {
+            return supers;
+        };
         if matches!(self.rule, ScaleRule::TwoLevel | ScaleRule::FourOverSix) {
             let limit = if self.rule == ScaleRule::TwoLevel { 448.0 } else { 256.0 };
             supers.nvfp4 = Nvfp4Scales::new(largest_magnitude(values), limit);
             supers.decode = vec![supers.nvfp4.decode];
             return supers;
         }
-        let of_group = self.format.scale.as_ref().and_then(|scale| scale.granularity.elements());
-        if let (Some(elements), Some(of_group)) = (super_scale.granularity.elements(), of_group) {
-            supers.groups_each = usize::try_from(elements / of_group).unwrap_or(usize::MAX).max(1);
-        }
+        supers.groups_each = self.format.groups_of_super_scale();
         let encoder = ScaleEncoder::new(&super_scale.element);
         let scales: Vec<f32> = (0..groups.count())
             .map(|group| {
@@ -531,154 +434,4 @@ fn power_of_two_f32(power: i32) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "an f32, maybe subnormal")]
     let value = power_of_two(power.into()) as f32;
     value
-}
-
-impl Quantized {
-    /// Decodes the whole matrix.
-    ///
-    /// # Errors
-    /// Where `out` has another length.
-    pub fn dequantize(&self, out: &mut [f32]) -> Result<(), FormatError> {
-        check_length(out.len(), self.rows, self.columns)?;
-        match self.format.storage {
-            Storage::Gguf(block_type) => return block_type.decode(&self.codes, out),
-            Storage::MixedWidth(mixed) => return mixed.decode(&self.codes, out),
-            Storage::Planar => {}
-        }
-        let reader = self.reader();
-        for (index, out) in out.iter_mut().enumerate() {
-            *out = reader.value(index);
-        }
-        Ok(())
-    }
-
-    /// Decodes single elements.
-    #[must_use]
-    pub fn reader(&self) -> Reader<'_> {
-        let format = &self.format;
-        let scale = format.scale.as_ref();
-        let granularity = scale.map_or(Granularity::Tensor, |scale| scale.granularity);
-        let table = |element: &Element| {
-            if element.bits() <= 8 {
-                element.enumerate().map(|(_, value)| to_f32(value)).collect()
-            } else {
-                Vec::new()
-            }
-        };
-        let groups_each = match (format.super_scale.as_ref(), scale) {
-            (Some(above), Some(scale)) => {
-                match (above.granularity.elements(), scale.granularity.elements()) {
-                    (Some(above), Some(elements)) => {
-                        usize::try_from(above / elements).unwrap_or(usize::MAX)
-                    }
-                    _ => usize::MAX,
-                }
-            }
-            _ => usize::MAX,
-        };
-        let tables = if format.alternatives.is_empty() {
-            vec![table(&format.element)]
-        } else {
-            format.alternatives.iter().map(|book| table(&Element::CodeBook(book.clone()))).collect()
-        };
-        Reader {
-            quantized: self,
-            groups: Groups::new(granularity, self.rows, self.columns),
-            tables,
-            groups_each: groups_each.max(1),
-        }
-    }
-
-    /// The bytes that the tensor takes, scales and all.
-    #[must_use]
-    pub fn byte_len(&self) -> usize {
-        self.codes.len()
-            + self.scales.len()
-            + self.zeros.len()
-            + self.selectors.len()
-            + 4 * self.super_scales.len()
-    }
-}
-
-fn to_f32(value: f64) -> f32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "element values are f32; 32-bit integers and posits are rounded"
-    )]
-    let value = value as f32;
-    canonical(value)
-}
-
-/// Decodes single elements of a planar tensor.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    quantized: &'a Quantized,
-    groups: Groups,
-    /// The values of the codes, by selector; empty for wide codes.
-    tables: Vec<Vec<f32>>,
-    groups_each: usize,
-}
-
-impl Reader<'_> {
-    /// The groups of the tensor.
-    #[must_use]
-    pub const fn groups(&self) -> &Groups {
-        &self.groups
-    }
-
-    /// The scale of a group, with the super-scale, as decoding uses it. 1 for formats without scales.
-    ///
-    /// # Panics
-    /// Where there is no such group.
-    #[must_use]
-    pub fn scale(&self, group: usize) -> f32 {
-        let Some(scale) = &self.quantized.format.scale else { return 1.0 };
-        let code = get(&self.quantized.scales, scale.element.bits(), group);
-        let above =
-            self.quantized.super_scales.get(group / self.groups_each).copied().unwrap_or(1.0);
-        let grid = if scale.rule == ScaleRule::FourThirds { 4.0 / 3.0 } else { 1.0 };
-        to_f32(scale.element.decode(code)) * above * grid
-    }
-
-    /// The value of an element; NaN is [`crate::float::CANONICAL_NAN`].
-    ///
-    /// # Panics
-    /// Where there is no such element, or the tensor holds records.
-    #[must_use]
-    pub fn value(&self, index: usize) -> f32 {
-        let quantized = self.quantized;
-        let format = &quantized.format;
-        let code = get(&quantized.codes, format.element.bits(), index);
-        if format.scale.is_none() {
-            return self.element(0, code);
-        }
-        let group = self.groups.of_element(index);
-        let selector = match format.selector_bits() {
-            0 => 0,
-            bits => get(&quantized.selectors, bits, group),
-        };
-        let (value, scale) = (self.element(selector as usize, code), self.scale(group));
-        canonical(match &format.zero {
-            Zero::None => value * scale,
-            #[expect(clippy::cast_precision_loss, reason = "a zero point of a few bits")]
-            Zero::Constant(zero) => (value - *zero as f32) * scale,
-            Zero::Point => {
-                (value - self.element(0, get(&quantized.zeros, format.zero_bits(), group))) * scale
-            }
-            Zero::Minimum(element) => {
-                value * scale + to_f32(element.decode(get(&quantized.zeros, element.bits(), group)))
-            }
-        })
-    }
-
-    fn element(&self, selector: usize, code: u32) -> f32 {
-        match self.tables[selector].get(code as usize) {
-            Some(value) => *value,
-            None => to_f32(self.quantized.format.element.decode(code)),
-        }
-    }
-}
-
-fn get(bytes: &[u8], bits: u32, index: usize) -> u32 {
-    pack::get(bytes, bits, index).expect("an index within the tensor")
 }

@@ -7,7 +7,7 @@ use crate::error::FormatError;
 use crate::float::{Float, NonFinite, power_of_two};
 use crate::format::{Format, Granularity, ScaleRule};
 use crate::int::{Fixed, Int};
-use crate::quantize::Groups;
+use crate::quantized::Groups;
 use crate::scale::ScaleEncoder;
 
 /// A format with the ratio that it reached.

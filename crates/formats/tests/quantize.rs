@@ -1,8 +1,8 @@
 //! Whole tensors: known answers, and what holds for every format.
 
 use dyadic_formats::{
-    EncodeOptions, Format, FormatError, Granularity, Groups, NanPolicy, Rounding, StochasticBits,
-    pack,
+    EncodeOptions, Format, FormatError, Granularity, Groups, NanPolicy, Quantized, Rounding,
+    StochasticBits, pack,
 };
 use proptest::prelude::*;
 
@@ -149,6 +149,90 @@ fn lengths_that_do_not_fit_are_refused() {
     assert!(format.quantize(&[], usize::MAX, 2, &EncodeOptions::default()).is_err());
     let empty = format.quantize(&[], 0, 7, &EncodeOptions::default()).unwrap();
     assert_eq!(empty.dequantize(&mut []), Ok(()));
+}
+
+/// A tensor from elsewhere: a part that is too short or too long is an error, whichever it is.
+#[test]
+fn parts_of_wrong_lengths_are_refused() {
+    let values: Vec<f32> = (0..96u8).map(f32::from).collect();
+    type Damage = fn(&mut Quantized);
+    let damages: [Damage; 10] = [
+        |q| _ = q.codes.pop(),
+        |q| q.codes.push(0),
+        |q| _ = q.scales.pop(),
+        |q| q.scales.push(0),
+        |q| q.zeros.push(0),
+        |q| q.selectors.push(0),
+        |q| q.super_scales.push(1.0),
+        |q| q.rows = 4,
+        |q| q.rows = usize::MAX,
+        |q| q.columns = 0,
+    ];
+    for text in ["int4:g32:f16:zp", "nvfp4", "bitmod3:g32", "nf4dq", "q8_0", "e4m3fn"] {
+        let format = Format::parse(text).unwrap();
+        let quantized = format.quantize(&values, 3, 32, &EncodeOptions::default()).unwrap();
+        quantized.view().check().unwrap();
+        for damage in damages {
+            let mut damaged = quantized.clone();
+            damage(&mut damaged);
+            if damaged == quantized {
+                continue;
+            }
+            assert_eq!(damaged.view().check().unwrap_err().code(), "ERR_SHAPE", "{text}");
+            let mut out = vec![0.0; damaged.rows.saturating_mul(damaged.columns).min(200)];
+            assert!(damaged.dequantize(&mut out).is_err(), "{text}");
+        }
+    }
+}
+
+/// The parts of an empty tensor are those that format and shape say, as are those of any other: NVFP4 has a super-scale only where there are groups.
+#[test]
+fn every_quantized_tensor_passes_its_check() {
+    for (rows, columns) in [(0, 0), (0, 256), (3, 0), (1, 1), (2, 256), (3, 300)] {
+        let values: Vec<f32> = (0u16..).map(|i| f32::from(i % 50)).take(rows * columns).collect();
+        for (name, format) in dyadic_formats::all() {
+            let options = EncodeOptions::default();
+            if let Ok(quantized) = format.quantize(&values, rows, columns, &options) {
+                assert_eq!(quantized.view().check(), Ok(()), "{name} {rows} {columns}");
+            }
+        }
+    }
+}
+
+/// Some rows of a tensor, and its single elements, have the values that they have in the whole.
+#[test]
+fn rows_and_elements_decode_as_in_the_whole() {
+    let (rows, columns) = (16, 256);
+    let values: Vec<f32> =
+        (0u16..).map(|i| f32::from(i % 97) - 40.0).take(rows * columns).collect();
+    let mut split = 0;
+    for (name, format) in dyadic_formats::all() {
+        let Ok(quantized) = format.quantize(&values, rows, columns, &EncodeOptions::default())
+        else {
+            continue;
+        };
+        let mut whole = vec![0.0; values.len()];
+        quantized.dequantize(&mut whole).unwrap();
+        for index in [0, 1, 255, 256, 4000] {
+            assert_eq!(
+                quantized.view().value(index).unwrap().to_bits(),
+                whole[index].to_bits(),
+                "{name}"
+            );
+        }
+        let Some(part) = quantized.view().rows(8..16) else { continue };
+        let mut out = vec![0.0; 8 * columns];
+        part.dequantize(&mut out).unwrap();
+        assert_eq!(out, whole[8 * columns..], "{name}");
+        split += 1;
+    }
+    // All but those whose super-scales cover more than eight rows.
+    assert!(split > 60, "{split}");
+    let blocks = Format::parse("int4:16x16").unwrap();
+    let blocks = blocks.quantize(&values, rows, columns, &EncodeOptions::default()).unwrap();
+    assert!(blocks.view().rows(8..16).is_none());
+    assert!(blocks.view().rows(0..8).is_none());
+    assert!(blocks.view().rows(0..16).is_some());
 }
 
 /// 4/3 keeps stochastic rounding unbiased: nothing is clipped.

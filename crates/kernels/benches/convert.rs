@@ -95,7 +95,7 @@ fn main() {
         });
         report(name, "encode", bytes, times);
         let times = compare(LEN * 4 + low, &source, &mut target, || {
-            assert!(kernels.dequantize(black_box(&quantized), &mut out));
+            assert!(kernels.dequantize(black_box(&quantized).view(), &mut out));
         });
         report(name, "decode", LEN * 4 + low, times);
         if ["e4m3fn", "e5m2", "e2m1"].contains(&name) {

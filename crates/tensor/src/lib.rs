@@ -9,6 +9,7 @@ mod linear;
 mod packed;
 mod parallel;
 pub mod pool;
+mod quantized;
 mod shape;
 mod softmax;
 
@@ -17,5 +18,6 @@ pub use complex::{ComplexWeights, Planes};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
 pub use packed::PackedWeights;
+pub use quantized::{dequantize, quantize};
 pub use shape::Shape;
 pub use softmax::{Causal, SoftmaxRows, softmax_axis, softmax_rows};

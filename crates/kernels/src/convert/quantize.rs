@@ -4,8 +4,8 @@ use dyadic_formats::float::Float;
 use dyadic_formats::random::RandomKey;
 use dyadic_formats::scale::{Nvfp4Scales, PowerOfTwoScale, max_magnitude};
 use dyadic_formats::{
-    Element, EncodeOptions, Format, Granularity, NanPolicy, Overflow, Quantized, Remainder,
-    Rounding, Scale, ScaleRule, StochasticBits, Storage, Zero, pack,
+    Element, EncodeOptions, Format, Granularity, NanPolicy, Overflow, Quantized, QuantizedRef,
+    Remainder, Rounding, Scale, ScaleRule, StochasticBits, Storage, Zero, pack,
 };
 
 use super::GroupOp;
@@ -60,7 +60,8 @@ impl Plan {
                 .map(|(_, op)| *op)
         };
         let op = match rule {
-            ScaleRule::Floor if scale_is(Float::E8M0) => match &int {
+            ScaleRule::Floor if scale_is(Float::E8M0) && format.super_scale.is_none() => match &int
+            {
                 Some(_) => GroupOp::MxInt,
                 None => floats(
                     GroupOp::MxE4m3fn,
@@ -437,13 +438,13 @@ impl Kernels {
         Some(())
     }
 
-    /// `Quantized::dequantize` by kernels, with the same result; whether there is a kernel. `out` is left as it was where not.
+    /// `QuantizedRef::dequantize` by kernels, with the same result; whether there is a kernel. `out` is left as it was where not.
     ///
     /// # Panics
     /// Where the parts of `quantized` or `out` have not the lengths that its shape says.
-    pub fn dequantize(&self, quantized: &Quantized, out: &mut [f32]) -> bool {
-        let Quantized { format, rows, columns, codes, scales, super_scales, .. } = quantized;
-        assert_eq!(rows.checked_mul(*columns), Some(out.len()), "values of the matrix");
+    pub fn dequantize(&self, quantized: QuantizedRef<'_>, out: &mut [f32]) -> bool {
+        let QuantizedRef { format, rows, columns, codes, scales, super_scales, .. } = quantized;
+        assert_eq!(rows.checked_mul(columns), Some(out.len()), "values of the matrix");
         let bits = format.element.bits();
         if out.is_empty() || format.storage != Storage::Planar {
             return false;
@@ -453,7 +454,7 @@ impl Kernels {
             return self.decode_elements(&format.element, codes, out);
         }
         let Some(plan) = Plan::new(format) else { return false };
-        let Some((group, run)) = plan.runs(bits, *rows, *columns) else { return false };
+        let Some((group, run)) = plan.runs(bits, rows, columns) else { return false };
         let scale_bytes = plan.scale_bytes();
         let run_scales = run.div_ceil(group) * scale_bytes;
         assert_eq!(scales.len(), out.len() / run * run_scales, "bytes of the scales");

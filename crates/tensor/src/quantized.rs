@@ -1,0 +1,226 @@
+//! Tensors in any number format: by kernels where there are some, else by the definition, with the same result either way.
+
+use dyadic_formats::{EncodeOptions, Format, FormatError, Granularity, Quantized, QuantizedRef};
+use dyadic_kernels::Kernels;
+
+use crate::pool::Pool;
+
+/// The elements of a task: enough that waking a thread costs little beside it, few enough that they stay in the second-level cache.
+const TASK: usize = 1 << 16;
+
+/// Rounds a matrix of `rows` × `columns` into a format, its rows on at most `threads` threads.
+///
+/// # Errors
+/// As [`Format::quantize`].
+pub fn quantize(
+    kernels: &Kernels,
+    (pool, threads): (&Pool, usize),
+    format: &Format,
+    values: &[f32],
+    (rows, columns): (usize, usize),
+    options: &EncodeOptions,
+) -> Result<Quantized, FormatError> {
+    let whole = |values: &[f32], rows: usize| match kernels
+        .quantize(format, values, rows, columns, options)
+    {
+        Some(quantized) => Ok(quantized),
+        None => format.quantize(values, rows, columns, options),
+    };
+    let run = run_of_rows(columns);
+    let is_split = rows > run && rows.checked_mul(columns) == Some(values.len());
+    if !is_split || !rows_are_independent(format, options, columns, run) {
+        return whole(values, rows);
+    }
+    let mut parts: Vec<(&[f32], Option<Quantized>)> =
+        values.chunks(run * columns).map(|values| (values, None)).collect();
+    pool.for_each_mut(threads, &mut parts, |_, (values, part)| {
+        *part = whole(values, values.len() / columns).ok();
+    });
+    let mut parts = parts.into_iter().map(|(_, part)| part);
+    let first = parts.next().flatten();
+    let joined = first.and_then(|mut joined| {
+        for part in parts {
+            let part = part?;
+            joined.codes.extend_from_slice(&part.codes);
+            joined.scales.extend_from_slice(&part.scales);
+            joined.zeros.extend_from_slice(&part.zeros);
+            joined.selectors.extend_from_slice(&part.selectors);
+        }
+        joined.rows = rows;
+        Some(joined)
+    });
+    // Where a part failed, the definition says why, and at which element of the whole.
+    joined.map_or_else(|| format.quantize(values, rows, columns, options), Ok)
+}
+
+/// Whether a run of rows is encoded as if there were no others.
+fn rows_are_independent(
+    format: &Format,
+    options: &EncodeOptions,
+    columns: usize,
+    run: usize,
+) -> bool {
+    let shares_scale = format.scale.as_ref().is_some_and(|scale| {
+        scale.granularity == Granularity::Tensor || format.super_scale.is_some()
+    });
+    !shares_scale && !options.rounding.is_random() && format.part_offsets(columns, run).is_some()
+}
+
+/// The rows of a task. Eight rows of any format end at a byte.
+fn run_of_rows(columns: usize) -> usize {
+    TASK.div_ceil(columns.max(1)).next_multiple_of(8)
+}
+
+/// Decodes a whole tensor, its rows on at most `threads` threads.
+///
+/// # Errors
+/// Where `out` or a part of the tensor has another length than format and shape say ([`QuantizedRef::check`]).
+pub fn dequantize(
+    kernels: &Kernels,
+    (pool, threads): (&Pool, usize),
+    quantized: QuantizedRef<'_>,
+    out: &mut [f32],
+) -> Result<(), FormatError> {
+    quantized.check()?;
+    let QuantizedRef { rows, columns, .. } = quantized;
+    if out.len() != rows * columns {
+        return Err(FormatError::Length {
+            what: "values of the matrix",
+            expected: rows * columns,
+            actual: out.len(),
+        });
+    }
+    let whole = |part: QuantizedRef<'_>, out: &mut [f32]| {
+        if !kernels.dequantize(part, out) {
+            // The lengths have been checked, and nothing else can fail.
+            part.dequantize(out).unwrap_or_else(|error| unreachable!("{error}"));
+        }
+    };
+    let run = run_of_rows(columns);
+    if rows <= run || quantized.rows(0..run).is_none() {
+        whole(quantized, out);
+        return Ok(());
+    }
+    let mut parts: Vec<_> = (0..).step_by(run).zip(out.chunks_mut(run * columns)).collect();
+    pool.for_each_mut(threads, &mut parts, |_, (first, out)| {
+        let part = quantized.rows(*first..*first + out.len() / columns);
+        whole(part.unwrap_or_else(|| unreachable!("as the first run")), out);
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use dyadic_formats::{NanPolicy, Rounding, StochasticBits, Storage};
+    use dyadic_kernels::Isa;
+    use dyadic_testkit::{Rng, ulp};
+
+    use super::*;
+
+    fn pool() -> Pool {
+        Pool::new(NonZeroUsize::new(3).unwrap())
+    }
+
+    /// With and without a kernel, on every instruction set, in one run of rows and in several.
+    #[test]
+    fn every_format_has_the_result_of_its_definition() {
+        let pool = pool();
+        let mut rng = Rng::new(1);
+        let roundings = [Rounding::NearestEven, Rounding::Stochastic(StochasticBits::default())];
+        for (rows, columns) in [(3, 256), (5, 37), (1, 1), (0, 256), (24, 8192 + 256)] {
+            let values = rng.normal_vec(rows * columns, 2.0);
+            for (name, format) in dyadic_formats::all() {
+                // The definition takes its time; whole blocks and plain codes show how large tensors are split.
+                let is_large = values.len() > TASK;
+                if is_large
+                    && !["q4_0", "int5:g32", "e5m2", "nvfp4", "int4:g256:f16:zp"].contains(&&*name)
+                {
+                    continue;
+                }
+                for rounding in roundings {
+                    let options = EncodeOptions { rounding, seed: 7, ..EncodeOptions::default() };
+                    check(&pool, &name, &format, &values, (rows, columns), &options);
+                }
+            }
+        }
+        let values = rng.normal_vec(24 * 8448, 1.0);
+        for text in ["int5:g32", "int4:g256:f16:zp", "int3:channel", "e2m1:16x16", "uint7:5x100"] {
+            let format = Format::parse(text).unwrap();
+            check(&pool, text, &format, &values, (24, 8448), &EncodeOptions::default());
+        }
+    }
+
+    fn check(
+        pool: &Pool,
+        name: &str,
+        format: &Format,
+        values: &[f32],
+        (rows, columns): (usize, usize),
+        options: &EncodeOptions,
+    ) {
+        let Ok(expected) = format.quantize(values, rows, columns, options) else {
+            // GGUF types without an encoder or with rows of partial blocks, and complex numbers.
+            assert!(matches!(format.storage, Storage::Gguf(_)) || name == "complex2", "{name}");
+            return;
+        };
+        expected.view().check().unwrap();
+        let mut decoded = vec![0.0; values.len()];
+        expected.dequantize(&mut decoded).unwrap();
+        for isa in Isa::supported() {
+            let kernels = Kernels::for_isa(isa).unwrap();
+            for threads in [1, 3] {
+                let shape = (rows, columns);
+                let actual =
+                    quantize(kernels, (pool, threads), format, values, shape, options).unwrap();
+                assert_eq!(actual, expected, "{name} {isa} {threads}");
+                let mut out = vec![0.0; values.len()];
+                dequantize(kernels, (pool, threads), actual.view(), &mut out).unwrap();
+                ulp::assert_same_bits(&out, &decoded, name);
+            }
+        }
+    }
+
+    #[test]
+    fn nan_is_refused_or_spreads_over_its_block() {
+        let pool = pool();
+        let kernels = Kernels::for_isa(Isa::best()).unwrap();
+        let format = Format::parse("mxfp4").unwrap();
+        let mut values = vec![1.0f32; 1 << 18];
+        let index = (1 << 17) + 40;
+        values[index] = f32::NAN;
+        let shape = (1 << 12, 64);
+        let run = |options: &EncodeOptions| {
+            quantize(kernels, (&pool, 3), &format, &values, shape, options)
+        };
+        let error = run(&EncodeOptions::default()).unwrap_err();
+        assert_eq!(error.code(), "ERR_NAN");
+        assert!(error.to_string().starts_with(&format!("element {index} is NaN")), "{error}");
+        let options = EncodeOptions { nan: NanPolicy::Zero, ..EncodeOptions::default() };
+        let quantized = run(&options).unwrap();
+        let mut out = vec![0.0; values.len()];
+        dequantize(kernels, (&pool, 3), quantized.view(), &mut out).unwrap();
+        let block = index / 32 * 32..index / 32 * 32 + 32;
+        for (index, value) in out.iter().enumerate() {
+            assert_eq!(value.is_nan(), block.contains(&index), "{index}");
+        }
+    }
+
+    #[test]
+    fn tensors_that_are_too_short_are_refused() {
+        let pool = pool();
+        let kernels = Kernels::for_isa(Isa::best()).unwrap();
+        let format = Format::parse("int4:g32:f16").unwrap();
+        let mut quantized =
+            quantize(kernels, (&pool, 1), &format, &[1.0; 64], (1, 64), &EncodeOptions::default())
+                .unwrap();
+        let code = |quantized: &Quantized, len: usize| {
+            let result = dequantize(kernels, (&pool, 1), quantized.view(), &mut vec![0.0; len]);
+            result.unwrap_err().code()
+        };
+        assert_eq!(code(&quantized, 63), "ERR_SHAPE");
+        quantized.scales.pop();
+        assert_eq!(code(&quantized, 64), "ERR_SHAPE");
+    }
+}

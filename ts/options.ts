@@ -1,8 +1,11 @@
 import { DyadicError } from './errors.ts';
 import { didYouMean } from './spelling.ts';
 
-/** What may be said of a wrong value in a message: short, and never more than one line. */
-function show(value: unknown): string {
+/**
+ * What may be said of a wrong value in a message: short, and never more than one line.
+ * @internal
+ */
+export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (typeof value === 'bigint') return `${value}n`;
   if (value === null || typeof value !== 'object')

@@ -10,7 +10,7 @@ import type {
 const coded = (code: string) => Object.assign(new Error(`native ${code}`), { code });
 
 /** A stand-in for the native library that does what the test says, event by event, so that every order of events can be tried. */
-export class FakeBinding implements NativeBinding {
+export class FakeBinding implements Pick<NativeBinding, 'Hub' | 'inspect' | 'doctor' | 'loadModel'> {
   readonly requests: NativeGenerateRequest[] = [];
   readonly cancelled: number[] = [];
   readonly written: { job: number; sample: number; logits: number[] }[] = [];

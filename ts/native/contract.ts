@@ -104,9 +104,75 @@ export interface NativeModel {
   dispose(): void;
 }
 
+export interface NativeEncodeOptions {
+  rounding?: string;
+  randomBits?: number;
+  remainder?: 'drop' | 'centre' | 'nearestEven' | 'nearestTiesToOdd';
+  overflow?: 'saturate' | 'ieee' | 'wrap';
+  nan?: 'throw' | 'zero' | 'max';
+  infinityIsNan?: boolean;
+  seed?: number;
+}
+
+export interface NativeFormat {
+  /** JSON: the `FormatDescription` of ts/formats.ts. */
+  describe(): string;
+  decode(code: number): number;
+  encode(value: number, options: NativeEncodeOptions, random: number): number;
+  /** Bytes of codes, scales, zero points and selectors, and the number of super-scales. */
+  partLengths(rows: number, columns: number): number[];
+  /** Where a row begins in each of these; `null` where it does not begin at a byte or shares a group with the row before it. */
+  partOffsets(columns: number, row: number): number[] | null;
+}
+
+/** The parts of a tensor, in memory of JavaScript. Those that its format does not have are empty. */
+export interface NativeTensor {
+  rows: number;
+  columns: number;
+  codes: Uint8Array;
+  scales: Uint8Array;
+  zeros: Uint8Array;
+  selectors: Uint8Array;
+  superScales: Float32Array;
+}
+
 export interface NativeBinding {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;
   doctor(): string;
+  NativeFormat: new (text: string) => NativeFormat;
+  formatNames(): string[];
+  lMul(a: number, b: number, mantissaBits: number, linear: boolean): number;
+  lMulArrays(
+    a: Float32Array,
+    b: Float32Array,
+    mantissaBits: number,
+    linear: boolean,
+    out: Float32Array,
+  ): void;
+  /** Where tensors are `out`, their parts are written; they must be long enough and used by nobody else. */
+  quantize(format: NativeFormat, values: Float32Array, options: NativeEncodeOptions, out: NativeTensor): void;
+  quantizeF64(
+    format: NativeFormat,
+    values: Float64Array,
+    options: NativeEncodeOptions,
+    out: NativeTensor,
+  ): void;
+  dequantize(format: NativeFormat, tensor: NativeTensor, out: Float32Array): void;
+  dequantizeF64(format: NativeFormat, tensor: NativeTensor, out: Float64Array): void;
+  tensorValue(format: NativeFormat, tensor: NativeTensor, index: number): number;
+  scaleValues(format: NativeFormat, tensor: NativeTensor, out: Float32Array): void;
+  zeroValues(format: NativeFormat, tensor: NativeTensor, out: Float32Array): void;
+  lowerPrecision(format: NativeFormat, tensor: NativeTensor, bits: number, out: NativeTensor): void;
+  lowerPrecisionFormat(format: NativeFormat, bits: number): string;
+  selectCodes(
+    source: Uint8Array,
+    bits: number,
+    offset: number,
+    shape: Uint32Array,
+    strides: Uint32Array,
+    target: Uint8Array,
+  ): void;
+  checkTensor(format: NativeFormat, tensor: NativeTensor): void;
 }

@@ -324,12 +324,18 @@ impl Encoder {
         } else {
             0
         };
+        self.encode_with_bits(value, random)
+            .ok_or_else(|| FormatError::Nan { format: self.element.to_string(), index })
+    }
+
+    /// The code of a value with 32 random bits of the caller's, which the other modes ignore. `None` where `value` is NaN, the format has no NaN, and
+    /// the options reject it.
+    #[must_use]
+    pub fn encode_with_bits(&self, value: f64, random: u32) -> Option<u32> {
         if value.is_nan() {
-            return self
-                .encode_nan(value.is_sign_negative())
-                .ok_or_else(|| FormatError::Nan { format: self.element.to_string(), index });
+            return self.encode_nan(value.is_sign_negative());
         }
-        Ok(self.encode_number(value, random))
+        Some(self.encode_number(value, random))
     }
 
     /// The value of the code of a value.

@@ -2,10 +2,10 @@
 
 use crate::element::Element;
 use crate::error::FormatError;
-use crate::format::{Format, Storage, Zero};
+use crate::format::{Format, Scale, Storage, Zero};
 use crate::int::Int;
 use crate::pack;
-use crate::quantized::Quantized;
+use crate::quantized::{Quantized, QuantizedRef};
 use crate::scale::ScaleEncoder;
 
 /// The code of `to` bits that a stored code of `from` bits stands for: clamp(⌊w / 2^(from − to) + ½⌋) into two's complement.
@@ -21,53 +21,76 @@ pub fn lower_precision(code: i64, from: u8, to: u8) -> i64 {
     ((code + half) >> dropped).clamp(int.min(), int.max())
 }
 
-impl Quantized {
-    /// The tensor with integer codes of fewer bits, each derived from the stored one alone; scales grow by the powers of two dropped.
+impl Format {
+    /// The format of the view with fewer bits.
     ///
     /// # Errors
     /// Where the codes are not signed integers with scales, or have fewer than `bits` bits.
     pub fn lower_precision(&self, bits: u8) -> Result<Self, FormatError> {
-        let unsupported = || FormatError::Unsupported {
-            format: self.format.to_string(),
-            operation: "viewed with fewer bits",
-        };
-        let (Element::Int(int), Some(scale), Zero::None, Storage::Planar) =
-            (&self.format.element, &self.format.scale, &self.format.zero, self.format.storage)
-        else {
-            return Err(unsupported());
-        };
-        if !int.signed || bits == 0 || bits > int.bits {
-            return Err(unsupported());
+        let (int, _) = self.stored_integer(bits)?;
+        let element = Element::Int(if bits == int.bits { int } else { Int::signed(bits) });
+        Ok(Self { element, ..self.clone() })
+    }
+
+    /// The integer that is stored, which must have at least `bits` bits, and its scale.
+    fn stored_integer(&self, bits: u8) -> Result<(Int, &Scale), FormatError> {
+        match (&self.element, &self.scale, &self.zero, self.storage) {
+            (Element::Int(int), Some(scale), Zero::None, Storage::Planar)
+                if int.signed && (1..=int.bits).contains(&bits) =>
+            {
+                Ok((*int, scale))
+            }
+            _ => Err(FormatError::Unsupported {
+                format: self.to_string(),
+                operation: "viewed with so many bits",
+            }),
         }
+    }
+}
+
+impl QuantizedRef<'_> {
+    /// The tensor with integer codes of fewer bits, each derived from the stored one alone; scales grow by the powers of two dropped.
+    ///
+    /// # Errors
+    /// As [`Format::lower_precision`], and as [`Self::check`].
+    pub fn lower_precision(&self, bits: u8) -> Result<Quantized, FormatError> {
+        self.check()?;
+        let (int, scale) = self.format.stored_integer(bits)?;
+        let mut lower = Quantized {
+            format: self.format.lower_precision(bits)?,
+            rows: self.rows,
+            columns: self.columns,
+            codes: self.codes.to_vec(),
+            scales: self.scales.to_vec(),
+            zeros: Vec::new(),
+            selectors: self.selectors.to_vec(),
+            super_scales: self.super_scales.to_vec(),
+        };
         if bits == int.bits {
-            return Ok(self.clone());
+            return Ok(lower);
         }
         let mut codes = vec![0u32; self.rows * self.columns];
-        pack::unpack(&self.codes, int.bits.into(), &mut codes)?;
+        pack::unpack(self.codes, int.bits.into(), &mut codes)?;
         for code in &mut codes {
             let lower = lower_precision(int.decode(*code), int.bits, bits);
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are packed")]
             let low = lower.cast_unsigned() as u32;
             *code = low;
         }
-        let mut packed = vec![0; pack::packed_len(codes.len(), bits.into()).unwrap_or(0)];
-        pack::pack(&codes, bits.into(), &mut packed)?;
+        lower.codes.resize(pack::packed_len(codes.len(), bits.into()).unwrap_or(0), 0);
+        pack::pack(&codes, bits.into(), &mut lower.codes)?;
 
         let encoder = ScaleEncoder::new(&scale.element);
         let scale_bits = scale.element.bits();
         let mut scales = vec![0u32; self.scales.len() * 8 / scale_bits as usize];
-        pack::unpack(&self.scales, scale_bits, &mut scales)?;
+        pack::unpack(self.scales, scale_bits, &mut scales)?;
         #[expect(clippy::cast_possible_truncation, reason = "at most 2^31")]
         let factor = crate::float::power_of_two((int.bits - bits).into()) as f32;
         for scale in &mut scales {
             *scale = encoder.encode(encoder.decode(*scale) * factor).0;
         }
-        let mut packed_scales = vec![0; self.scales.len()];
-        pack::pack(&scales, scale_bits, &mut packed_scales)?;
-
-        let element = Element::Int(Int::signed(bits));
-        let format = Format { element, ..self.format.clone() };
-        Ok(Self { format, codes: packed, scales: packed_scales, ..self.clone() })
+        pack::pack(&scales, scale_bits, &mut lower.scales)?;
+        Ok(lower)
     }
 }
 
@@ -104,7 +127,7 @@ mod tests {
             .unwrap();
         let high_step = 1.0 / 127.0;
         for bits in 2..8u8 {
-            let view = stored.lower_precision(bits).unwrap();
+            let view = stored.view().lower_precision(bits).unwrap();
             assert_eq!(view.format.to_string(), format!("int{bits}full"));
             let mut decoded = vec![0.0; values.len()];
             view.dequantize(&mut decoded).unwrap();
@@ -119,11 +142,11 @@ mod tests {
                 }
             }
         }
-        assert!(stored.lower_precision(9).is_err());
+        assert!(stored.view().lower_precision(9).is_err());
         let floats = Format::parse("mxfp4")
             .unwrap()
             .quantize(&values, 1, 2001, &EncodeOptions::default())
             .unwrap();
-        assert_eq!(floats.lower_precision(2).unwrap_err().code(), "ERR_FORMAT_UNSUPPORTED");
+        assert_eq!(floats.view().lower_precision(2).unwrap_err().code(), "ERR_FORMAT_UNSUPPORTED");
     }
 }

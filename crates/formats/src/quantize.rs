@@ -76,12 +76,8 @@ impl Format {
             });
         }
         let Some(scale) = &self.scale else {
-            let encoder = Encoder::new(&self.element, *options);
-            let codes = (0..)
-                .zip(values)
-                .map(|(index, &value)| encoder.encode(value.into(), index))
-                .collect::<Result<Vec<u32>, _>>()?;
-            quantized.codes = packed(&codes, self.element.bits());
+            quantized.codes =
+                self.encode_plain(values.iter().map(|&value| value.into()), options)?;
             return Ok(quantized);
         };
         self.check_finite(values, options)?;
@@ -112,6 +108,48 @@ impl Format {
         quantized.selectors = packed(&selectors, self.selector_bits());
         quantized.super_scales = supers.decode;
         Ok(quantized)
+    }
+
+    /// Rounds a matrix of f64: without scales straight into the format, so that nothing is rounded twice; under scales as f32, which is what their
+    /// arithmetic is in.
+    ///
+    /// # Errors
+    /// As [`Format::quantize`].
+    pub fn quantize_f64(
+        &self,
+        values: &[f64],
+        rows: usize,
+        columns: usize,
+        options: &EncodeOptions,
+    ) -> Result<Quantized, FormatError> {
+        let is_plain = self.scale.is_none() && self.storage == Storage::Planar;
+        if !is_plain || self.element == Element::Complex {
+            #[expect(clippy::cast_possible_truncation, reason = "rounds")]
+            let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            return self.quantize(&values, rows, columns, options);
+        }
+        check_length(values.len(), rows, columns)?;
+        Ok(Quantized {
+            format: self.clone(),
+            rows,
+            columns,
+            codes: self.encode_plain(values.iter().copied(), options)?,
+            scales: Vec::new(),
+            zeros: Vec::new(),
+            selectors: Vec::new(),
+            super_scales: Vec::new(),
+        })
+    }
+
+    /// The packed codes of elements without scales.
+    fn encode_plain(
+        &self,
+        values: impl Iterator<Item = f64>,
+        options: &EncodeOptions,
+    ) -> Result<Vec<u8>, FormatError> {
+        let encoder = Encoder::new(&self.element, *options);
+        let codes = (0..).zip(values).map(|(index, value)| encoder.encode(value, index));
+        Ok(packed(&codes.collect::<Result<Vec<u32>, _>>()?, self.element.bits()))
     }
 
     fn check_finite(&self, values: &[f32], options: &EncodeOptions) -> Result<(), FormatError> {

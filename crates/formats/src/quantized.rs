@@ -335,21 +335,51 @@ impl<'a> QuantizedRef<'a> {
         Ok(())
     }
 
-    /// Decodes one element, of any format. To decode many, make one [`Reader`].
+    /// Decodes the whole matrix into f64: exact for elements without scales, which may be integers of 32 bits; else what [`Self::dequantize`] gives.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn dequantize_f64(&self, out: &mut [f64]) -> Result<(), FormatError> {
+        check_length(out.len(), self.rows, self.columns)?;
+        if self.is_plain() {
+            self.check()?;
+            let (element, bits) = (&self.format.element, self.format.element.bits());
+            for (index, out) in out.iter_mut().enumerate() {
+                *out = element.decode(get(self.codes, bits, index));
+            }
+            return Ok(());
+        }
+        let mut values = vec![0.0; out.len()];
+        self.dequantize(&mut values)?;
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = value.into();
+        }
+        Ok(())
+    }
+
+    fn is_plain(&self) -> bool {
+        self.format.scale.is_none() && self.format.storage == Storage::Planar
+    }
+
+    /// Decodes one element, of any format; exact where there are no scales. To decode many, make one [`Reader`].
     ///
     /// # Errors
     /// As [`Self::check`].
     ///
     /// # Panics
     /// Where there is no such element.
-    pub fn value(&self, index: usize) -> Result<f32, FormatError> {
+    pub fn value(&self, index: usize) -> Result<f64, FormatError> {
         self.check()?;
+        if self.is_plain() {
+            let element = &self.format.element;
+            return Ok(element.decode(get(self.codes, element.bits(), index)));
+        }
         if let Some((len, bytes)) = self.format.storage.record() {
             let mut record = vec![0.0; len];
             self.decode_records(&self.codes[index / len * bytes..][..bytes], &mut record)?;
-            return Ok(record[index % len]);
+            return Ok(record[index % len].into());
         }
-        Ok(self.reader_with(Vec::new()).value(index))
+        Ok(self.reader_with(Vec::new()).value(index).into())
     }
 
     fn decode_records(&self, bytes: &[u8], out: &mut [f32]) -> Result<(), FormatError> {
@@ -430,6 +460,23 @@ impl Reader<'_> {
         to_f32(scale.element.decode(code)) * above * grid
     }
 
+    /// What the format subtracts from the codes of a group, or adds to its scaled codes; 0 where it does neither.
+    ///
+    /// # Panics
+    /// Where there is no such group.
+    #[must_use]
+    pub fn zero(&self, group: usize) -> f32 {
+        let format = self.quantized.format;
+        let zero = || get(self.quantized.zeros, format.zero_bits(), group);
+        match &format.zero {
+            Zero::None => 0.0,
+            #[expect(clippy::cast_precision_loss, reason = "a zero point of a few bits")]
+            Zero::Constant(zero) => *zero as f32,
+            Zero::Point => self.element(0, zero()),
+            Zero::Minimum(element) => to_f32(element.decode(zero())),
+        }
+    }
+
     /// The value of an element; NaN is [`crate::float::CANONICAL_NAN`].
     ///
     /// # Panics
@@ -450,14 +497,8 @@ impl Reader<'_> {
         let (value, scale) = (self.element(selector as usize, code), self.scale(group));
         canonical(match &format.zero {
             Zero::None => value * scale,
-            #[expect(clippy::cast_precision_loss, reason = "a zero point of a few bits")]
-            Zero::Constant(zero) => (value - *zero as f32) * scale,
-            Zero::Point => {
-                (value - self.element(0, get(quantized.zeros, format.zero_bits(), group))) * scale
-            }
-            Zero::Minimum(element) => {
-                value * scale + to_f32(element.decode(get(quantized.zeros, element.bits(), group)))
-            }
+            Zero::Constant(_) | Zero::Point => (value - self.zero(group)) * scale,
+            Zero::Minimum(_) => value * scale + self.zero(group),
         })
     }
 

@@ -9,6 +9,8 @@
 )]
 
 pub mod error;
+pub mod format;
 pub mod hub;
 pub mod machine;
 pub mod model;
+pub mod tensor;

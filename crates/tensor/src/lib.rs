@@ -18,6 +18,6 @@ pub use complex::{ComplexWeights, Planes};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
 pub use packed::PackedWeights;
-pub use quantized::{dequantize, quantize};
+pub use quantized::{dequantize, quantize, quantize_f64};
 pub use shape::Shape;
 pub use softmax::{Causal, SoftmaxRows, softmax_axis, softmax_rows};

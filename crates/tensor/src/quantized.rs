@@ -1,6 +1,8 @@
 //! Tensors in any number format: by kernels where there are some, else by the definition, with the same result either way.
 
-use dyadic_formats::{EncodeOptions, Format, FormatError, Granularity, Quantized, QuantizedRef};
+use dyadic_formats::{
+    EncodeOptions, Format, FormatError, Granularity, Quantized, QuantizedRef, Storage,
+};
 use dyadic_kernels::Kernels;
 
 use crate::pool::Pool;
@@ -51,6 +53,30 @@ pub fn quantize(
     });
     // Where a part failed, the definition says why, and at which element of the whole.
     joined.map_or_else(|| format.quantize(values, rows, columns, options), Ok)
+}
+
+/// As [`quantize`], of f64, with the result of [`Format::quantize_f64`].
+///
+/// # Errors
+/// As there.
+pub fn quantize_f64(
+    kernels: &Kernels,
+    pool: (&Pool, usize),
+    format: &Format,
+    values: &[f64],
+    (rows, columns): (usize, usize),
+    options: &EncodeOptions,
+) -> Result<Quantized, FormatError> {
+    let is_plain = format.scale.is_none() && format.storage == Storage::Planar;
+    #[expect(clippy::cast_possible_truncation, reason = "rounds, or is exact")]
+    let narrow = |value: f64| value as f32;
+    // Most f64 of JavaScript are whole numbers or came from an f32: then there is nothing to be rounded twice.
+    let is_exact = |&value: &f64| f64::from(narrow(value)) == value || value.is_nan();
+    if is_plain && !values.iter().all(is_exact) {
+        return format.quantize_f64(values, rows, columns, options);
+    }
+    let values: Vec<f32> = values.iter().map(|&value| narrow(value)).collect();
+    quantize(kernels, pool, format, &values, (rows, columns), options)
 }
 
 /// Whether a run of rows is encoded as if there were no others.
@@ -161,8 +187,8 @@ mod tests {
         options: &EncodeOptions,
     ) {
         let Ok(expected) = format.quantize(values, rows, columns, options) else {
-            // GGUF types without an encoder or with rows of partial blocks, and complex numbers.
-            assert!(matches!(format.storage, Storage::Gguf(_)) || name == "complex2", "{name}");
+            // Records without an encoder or with rows that are no whole records, and complex numbers.
+            assert!(format.storage != Storage::Planar || name == "complex2", "{name}");
             return;
         };
         expected.view().check().unwrap();
@@ -179,6 +205,29 @@ mod tests {
                 dequantize(kernels, (pool, threads), actual.view(), &mut out).unwrap();
                 ulp::assert_same_bits(&out, &decoded, name);
             }
+        }
+    }
+
+    /// 1.0625 + 2^−40 is above the tie of e4m3fn, and on it once it is an f32.
+    #[test]
+    fn f64_are_rounded_once() {
+        let pool = pool();
+        let kernels = Kernels::for_isa(Isa::best()).unwrap();
+        let value = 1.0625 + 2f64.powi(-40);
+        for (text, values, expected) in [
+            ("e4m3fn", [value, -value], [1.125, -1.125]),
+            ("e4m3fn", [1.0625, -1.1875], [1.0, -1.25]),
+            ("int4:channel", [f64::from(f32::MAX), 0.0], [f64::from(f32::MAX), 0.0]),
+            ("int32:none", [2_147_483_647.0, -16_777_217.0], [2_147_483_647.0, -16_777_217.0]),
+        ] {
+            let format = Format::parse(text).unwrap();
+            let options = EncodeOptions::default();
+            let quantized =
+                quantize_f64(kernels, (&pool, 1), &format, &values, (1, 2), &options).unwrap();
+            let mut out = [0.0; 2];
+            quantized.view().dequantize_f64(&mut out).unwrap();
+            assert_eq!(out, expected, "{text}");
+            assert_eq!(quantized, format.quantize_f64(&values, 1, 2, &options).unwrap());
         }
     }
 

@@ -8,15 +8,21 @@
 export const ERROR_CODES = {
   ERR_ABORTED:
     'The AbortSignal fired, or the iterator was closed while it was awaited. `name` is "AbortError", `cause` the reason.',
+  ERR_AXIS:
+    'There is no such axis, or too many; or an operation needs the axes of a tensor in the order of memory.',
+  ERR_BUFFER: 'The buffer of an array was detached (transferred to a worker) or shrunk.',
   ERR_BUSY: 'The object is already in use by another call that has not finished.',
   ERR_CHECKSUM: 'A downloaded file does not have the expected SHA-256 or size. It was deleted.',
   ERR_CONTEXT_LENGTH: 'The prompt, or the prompt and the answer, do not fit into the context.',
-  ERR_DISPOSED: 'The model, chat or stream was disposed.',
+  ERR_DISPOSED: 'The model, chat, stream or tensor was disposed.',
   ERR_DOWNLOAD: 'A transfer failed and did not recover by being retried.',
+  ERR_GROUPS: 'A slice or another shape would cut elements apart that share a scale.',
   ERR_HTTP_STATUS: 'A server answered with a status that retrying does not mend (401, 403, 404, …).',
+  ERR_INDEX: 'There is no such element.',
   ERR_INTERNAL: 'A defect of dyadic itself, such as a panic in native code. Please report it.',
   ERR_IO: 'A file could not be read or written; `cause` is the error of the operating system.',
   ERR_LOCK_TIMEOUT: 'Another process has been writing the same model file for too long.',
+  ERR_MESSAGE: 'What came from another thread is no tensor of `toMessage`.',
   ERR_MODEL_NOT_FOUND: 'Neither the name of a known model, nor a cached one, nor a path of a file.',
   ERR_MODEL_SPEC: 'A `hf:` name that is not of the form hf:OWNER/REPO/FILE.gguf.',
   ERR_NATIVE_LOAD: 'The native library could not be loaded; `cause` says why, the message how to build it.',
@@ -24,9 +30,11 @@ export const ERROR_CODES = {
   ERR_OFFLINE: 'No host could be reached.',
   ERR_OPTION:
     'An option is unknown, of the wrong type or out of range; the message names option, value and range.',
+  ERR_OUT_OF_MEMORY: 'Memory for a tensor, weights or a cache could not be had.',
   ERR_PIP_FAILED: 'pip ended with an error that is not one of those with a code of their own.',
   ERR_PYTHON_NOT_FOUND:
     'A model that comes through pip was asked for and neither Python nor pip is installed.',
+  ERR_SHAPE: 'Lengths of axes, data and parts of a tensor do not fit each other.',
   ERR_USAGE: 'The command line was not understood (exit code 2).',
 } as const;
 

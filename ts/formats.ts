@@ -244,11 +244,14 @@ export class Format<F extends string = string> {
   toString(): string {
     return this.name;
   }
-
-  [inspect.custom](): string {
-    return `Format(${this.name})`;
-  }
 }
+
+// A method by its name would need a type that `isolatedDeclarations` cannot give it.
+Object.defineProperty(Format.prototype, inspect.custom, {
+  value(this: Format) {
+    return `Format(${this.name})`;
+  },
+});
 
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) {

@@ -1,4 +1,20 @@
 export { DyadicError, ERROR_CODES, type ErrorCode } from './errors.ts';
+export type { DataOf, FormatName, FormatString, TensorData } from './format-types.ts';
+export {
+  describe,
+  type EncodeOptions,
+  Format,
+  type FormatDescription,
+  formatNames,
+  type LMulOptions,
+  lMul,
+  parseFormat,
+  type Rounding,
+  type RoundingMode,
+  type RoundingOptions,
+  type ScaleDescription,
+  type StochasticRounding,
+} from './formats.ts';
 export type { Chat, ChatOptions } from './llm/chat.ts';
 export { type Doctor, doctor, inspectModel, type ModelFile, type TensorInfo } from './llm/files.ts';
 export { LanguageModel } from './llm/language-model.ts';
@@ -33,3 +49,12 @@ export {
   type ResolveOptions,
   resolveModel,
 } from './models/resolve.ts';
+export {
+  type ConvertOptions,
+  type NestedNumbers,
+  type SliceRange,
+  Tensor,
+  type TensorMessage,
+  type TensorOptions,
+  type TensorSource,
+} from './tensor.ts';

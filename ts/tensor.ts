@@ -69,7 +69,8 @@ let layoutOf: (tensor: Tensor) => Layout;
  * A tensor owns its memory: packed codes, scales and zero points lie in one SharedArrayBuffer, so a worker can be handed a tensor without a copy
  * ({@link toMessage}). It never changes; methods return new tensors, which share its memory where they can.
  *
- * @typeParam F - the format string it was made with: the type of {@link data} follows from it
+ * @typeParam F - the format string it was made with
+ * @typeParam D - the type of {@link data}, which follows from it
  * @example
  * ```ts
  * const weights = Tensor.from(Float32Array.from({ length: 32 }, (_, i) => Math.sin(i)), { format: 'nvfp4', shape: [2, 16] });
@@ -79,7 +80,9 @@ let layoutOf: (tensor: Tensor) => Layout;
  * weights.to('int4:g16:f16').at(1, 3);
  * ```
  */
-export class Tensor<F extends string = string> implements Iterable<number>, Disposable {
+export class Tensor<F extends string = string, D extends TensorData = DataOf<F>>
+  implements Iterable<number>, Disposable
+{
   /** The format; its name is `tensor.format.name`. */
   readonly format: Format<F>;
   /** The lengths of the axes. */
@@ -145,8 +148,9 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
     return this.#layout;
   }
 
-  #with<G extends string>(format: Format<G>, layout: Layout): Tensor<G> {
-    return new Tensor(CONSTRUCT, format, layout);
+  /** Another tensor of the same format. */
+  #with(layout: Layout): Tensor<F, D> {
+    return new Tensor(CONSTRUCT, this.format, layout);
   }
 
   /** The axis along which groups of elements share a scale. */
@@ -159,8 +163,8 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
    * bf16, integers of 8, 16 and 32 bits) an array of these, f16 as Float16Array where the runtime has it, else as Uint16Array of bit patterns;
    * for all other formats the packed {@link bytes}.
    */
-  get data(): DataOf<F> {
-    return this.#view(this.format.describe().element, this.bytes) as DataOf<F>;
+  get data(): D {
+    return this.#view(this.format.describe().element, this.bytes) as D;
   }
 
   #view(element: string, bytes: Uint8Array): TensorData {
@@ -294,10 +298,10 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
       return encode(target, this.#numbers(), this.shape, orderOf(raw.axis, this.shape.length), rounding);
     }
     // In the order of memory: axes stay where they are.
-    const flat = this.#with(this.format, { ...layout, order: layout.dimensions.map((_, k) => k) });
+    const flat = this.#with({ ...layout, order: layout.dimensions.map((_, k) => k) });
     const { dimensions, order } = layout;
     const parts = encodeMatrix(target, flat.#numbers(), dimensions, rounding);
-    return this.#with(target, { format: target, dimensions, order, parts });
+    return new Tensor(CONSTRUCT, target, { format: target, dimensions, order, parts });
   }
 
   /** The values without loss. */
@@ -346,7 +350,7 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
    * tensor.slice(null, [-32]); // the last 32 columns
    * ```
    */
-  slice(...ranges: SliceRange[]): Tensor<F> {
+  slice(...ranges: SliceRange[]): Tensor<F, D> {
     if (ranges.length > this.shape.length) {
       throw new DyadicError(
         'ERR_AXIS',
@@ -354,7 +358,7 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
       );
     }
     const resolved = this.shape.map((length, axis) => readRange(ranges[axis], length, axis));
-    return this.#with(this.format, sliced(this.#open(), resolved));
+    return this.#with(sliced(this.#open(), resolved));
   }
 
   /**
@@ -363,7 +367,7 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
    *
    * @throws DyadicError `ERR_AXIS` where `axes` is no permutation.
    */
-  transpose(axes?: readonly number[]): Tensor<F> {
+  transpose(axes?: readonly number[]): Tensor<F, D> {
     const count = this.shape.length;
     const order =
       axes === undefined
@@ -372,7 +376,7 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
     if (order.length !== count || new Set(order).size !== count) {
       throw new DyadicError('ERR_AXIS', `axes: expected each of the ${count} axes once, got ${show(axes)}`);
     }
-    return this.#with(this.format, transposed(this.#open(), order));
+    return this.#with(transposed(this.#open(), order));
   }
 
   /**
@@ -381,8 +385,8 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
    *
    * @throws DyadicError `ERR_SHAPE` where the number of elements differs; `ERR_GROUPS` where groups that share a scale would be cut.
    */
-  reshape(shape: readonly number[]): Tensor<F> {
-    return this.#with(this.format, reshaped(this.#open(), resolveShape(shape, this.size)));
+  reshape(shape: readonly number[]): Tensor<F, D> {
+    return this.#with(reshaped(this.#open(), resolveShape(shape, this.size)));
   }
 
   /**
@@ -402,7 +406,7 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
     if (wanted === undefined) throw optionError('bits', 'an integer from 1 to 32', bits);
     const name = callNative(() => native().lowerPrecisionFormat(nativeFormat(this.format), wanted));
     const format: Format = parseFormat(name);
-    return this.#with(format, lowered(layout, wanted, format));
+    return new Tensor(CONSTRUCT, format, lowered(layout, wanted, format));
   }
 
   /** The values in row-major order. */
@@ -436,11 +440,14 @@ export class Tensor<F extends string = string> implements Iterable<number>, Disp
   toString(): string {
     return `Tensor(${this.format.name}, ${showShape(this.shape)})`;
   }
-
-  [inspect.custom](): string {
-    return inspectTensor(this);
-  }
 }
+
+// A method by its name would need a type that `isolatedDeclarations` cannot give it.
+Object.defineProperty(Tensor.prototype, inspect.custom, {
+  value(this: Tensor) {
+    return inspectTensor(this);
+  },
+});
 
 /** The order of memory of a tensor whose groups lie along an axis. */
 function orderOf(axis: unknown, count: number): readonly number[] {

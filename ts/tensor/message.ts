@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { DyadicError } from '../errors.ts';
 import { parseFormat } from '../formats.ts';
 import { show } from '../options.ts';
@@ -62,21 +63,17 @@ export function readMessage(message: unknown): Layout {
   if (!isPermutation(order, lengths.length)) {
     throw messageError(`order: a permutation of ${lengths.length} axes`, order);
   }
-  // By name: a worker of another context has a class of its own.
-  if (Object.prototype.toString.call(buffer) !== '[object SharedArrayBuffer]') {
-    throw messageError('buffer: a SharedArrayBuffer', buffer);
-  }
-  const shared = buffer as SharedArrayBuffer;
-  if (Reflect.get(shared, 'growable') === true) throw messageError('a buffer of fixed length', buffer);
+  if (!types.isSharedArrayBuffer(buffer)) throw messageError('buffer: a SharedArrayBuffer', buffer);
+  if (Reflect.get(buffer, 'growable') === true) throw messageError('a buffer of fixed length', buffer);
   const { rows, columns } = matrixOf(lengths);
   const byteLengths = partLengths(format, rows, columns);
   const { element, scale } = format.describe();
   const alignments = [machineBytes(element), machineBytes(scale?.format ?? ''), 1, 1, 4];
   const begins = byteLengths.map((length, k): number => {
     const begin: unknown = Array.isArray(offsets) ? offsets[k] : undefined;
-    const end = shared.byteLength - length * (k === 4 ? 4 : 1);
+    const end = buffer.byteLength - length * (k === 4 ? 4 : 1);
     if (typeof begin !== 'number' || !Number.isInteger(begin) || begin < 0 || begin > end) {
-      throw messageError(`offsets[${k}]: a number of bytes up to ${end} of ${shared.byteLength}`, begin);
+      throw messageError(`offsets[${k}]: a number of bytes up to ${end} of ${buffer.byteLength}`, begin);
     }
     const alignment = alignments[k] ?? 1;
     if (begin % alignment !== 0) throw messageError(`offsets[${k}]: a multiple of ${alignment}`, begin);
@@ -84,7 +81,7 @@ export function readMessage(message: unknown): Layout {
   });
   const [codes = 0, scales = 0, zeros = 0, selectors = 0, superScales = 0] = begins;
   const at: PartNumbers = [codes, scales, zeros, selectors, superScales];
-  return { format, dimensions: lengths, order: [...order], parts: partsAt(shared, at, byteLengths) };
+  return { format, dimensions: lengths, order: [...order], parts: partsAt(buffer, at, byteLengths) };
 }
 
 function isPermutation(value: unknown, count: number): value is readonly number[] {

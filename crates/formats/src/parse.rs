@@ -461,6 +461,14 @@ impl Format {
         if base.element.bits() != self.element.bits() {
             return None;
         }
+        // A named format is told by its scales: with others it is better described by its element (`int4:g16:f16`, not `msfp12:f16`).
+        let scale = |format: &Self| format.scale.as_ref().map(|scale| scale.element.clone());
+        if BLOCK_FORMATS.contains(&name)
+            && scale(self) != scale(base)
+            && self.alternatives.is_empty()
+        {
+            return None;
+        }
         let mut text = name.to_owned();
         match (&self.scale, &base.scale) {
             (None, Some(_)) => text += ":none",

@@ -29,7 +29,7 @@ pub fn quantize(
         None => format.quantize(values, rows, columns, options),
     };
     let run = run_of_rows(columns);
-    let is_split = rows > run && rows.checked_mul(columns) == Some(values.len());
+    let is_split = columns > 0 && rows > run && rows.checked_mul(columns) == Some(values.len());
     if !is_split || !rows_are_independent(format, options, columns, run) {
         return whole(values, rows);
     }
@@ -123,7 +123,7 @@ pub fn dequantize(
         }
     };
     let run = run_of_rows(columns);
-    if rows <= run || quantized.rows(0..run).is_none() {
+    if columns == 0 || rows <= run || quantized.rows(0..run).is_none() {
         whole(quantized, out);
         return Ok(());
     }
@@ -155,7 +155,8 @@ mod tests {
         let pool = pool();
         let mut rng = Rng::new(1);
         let roundings = [Rounding::NearestEven, Rounding::Stochastic(StochasticBits::default())];
-        for (rows, columns) in [(3, 256), (5, 37), (1, 1), (0, 256), (24, 8192 + 256)] {
+        for (rows, columns) in [(3, 256), (5, 37), (1, 1), (0, 256), (1 << 17, 0), (24, 8192 + 256)]
+        {
             let values = rng.normal_vec(rows * columns, 2.0);
             for (name, format) in dyadic_formats::all() {
                 // The definition takes its time; whole blocks and plain codes show how large tensors are split.

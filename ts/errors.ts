@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   ERR_OPTION:
     'An option is unknown, of the wrong type or out of range; the message names option, value and range.',
   ERR_OUT_OF_MEMORY: 'Memory for a tensor, weights or a cache could not be had.',
+  ERR_OVERLAP: 'Input and output of an operation share a part of their memory without being the same array.',
   ERR_PIP_FAILED: 'pip ended with an error that is not one of those with a code of their own.',
   ERR_PYTHON_NOT_FOUND:
     'A model that comes through pip was asked for and neither Python nor pip is installed.',

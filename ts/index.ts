@@ -49,6 +49,7 @@ export {
   type ResolveOptions,
   resolveModel,
 } from './models/resolve.ts';
+export * from './ops.ts';
 export {
   type ConvertOptions,
   type NestedNumbers,

@@ -3,6 +3,8 @@
  * `__test__/contract.test-d.ts` asserts that the generated declarations fit it.
  */
 
+import type { NativeOps } from './ops-contract.ts';
+
 export interface NativeError {
   code: string;
   message: string;
@@ -136,7 +138,7 @@ export interface NativeTensor {
   superScales: Float32Array;
 }
 
-export interface NativeBinding {
+export interface NativeBinding extends NativeOps {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;

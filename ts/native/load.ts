@@ -15,9 +15,13 @@ let binding: NativeBinding | undefined;
  * @internal
  */
 export function native(): NativeBinding {
+  return binding ?? loadBinding();
+}
+
+function loadBinding(): NativeBinding {
   try {
     const load: (root: string) => NativeBinding = createRequire(import.meta.url)('node-gyp-build');
-    binding ??= load(PACKAGE_ROOT);
+    binding = load(PACKAGE_ROOT);
     return binding;
   } catch (cause) {
     throw new DyadicError(

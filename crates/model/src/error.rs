@@ -2,6 +2,7 @@
 
 use dyadic_formats::FormatError;
 use dyadic_kernels::IsaError;
+use dyadic_kernels::bessel::VonMisesFisherError;
 use dyadic_kernels::rope::RopeError;
 use dyadic_tensor::TensorError;
 
@@ -59,6 +60,9 @@ pub enum ModelError {
     /// Data that are not of their format.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// Directions that no distribution fits.
+    #[error(transparent)]
+    Directions(#[from] VonMisesFisherError),
     /// Chat messages or a chat template are not usable.
     #[error(transparent)]
     ChatTemplate(#[from] ChatTemplateError),
@@ -82,6 +86,7 @@ impl ModelError {
             Self::Isa(error) => error.code(),
             Self::Tensor(error) => error.code(),
             Self::Format(error) => error.code(),
+            Self::Directions(error) => error.code(),
             Self::ChatTemplate(error) => error.code(),
         }
     }

@@ -13,4 +13,5 @@ pub mod format;
 pub mod hub;
 pub mod machine;
 pub mod model;
+pub mod ops;
 pub mod tensor;

@@ -60,6 +60,9 @@ pub enum TensorError {
         /// How many there are.
         rows: usize,
     },
+    /// Two arrays share a part of their memory.
+    #[error("input and output overlap: they must be the same array, or have no element in common")]
+    Overlap,
     /// The system grants no memory.
     #[error("no memory for {bytes} bytes of packed weights")]
     OutOfMemory {
@@ -87,6 +90,7 @@ impl TensorError {
             | Self::WeightBytes { .. }
             | Self::Length { .. }
             | Self::Row { .. } => "ERR_SHAPE",
+            Self::Overlap => "ERR_OVERLAP",
             Self::OutOfMemory { .. } => "ERR_OUT_OF_MEMORY",
         }
     }

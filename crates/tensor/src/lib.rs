@@ -1,6 +1,7 @@
 //! Packed weights, operations over whole tensors, and the thread pool.
 
 mod activations;
+mod attention;
 mod buffer;
 pub mod checkpoint;
 mod complex;
@@ -10,14 +11,17 @@ mod packed;
 mod parallel;
 pub mod pool;
 mod quantized;
+mod rows;
 mod shape;
 mod softmax;
 
 pub use activations::{ActivationKind, Activations};
+pub use attention::{AttentionRows, KvPrecision, attention};
 pub use complex::{ComplexWeights, Planes};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
 pub use packed::PackedWeights;
 pub use quantized::{dequantize, quantize, quantize_f64};
+pub use rows::{Io, Norm, add_rms_norm, apply, normalize, rope};
 pub use shape::Shape;
-pub use softmax::{Causal, SoftmaxRows, softmax_axis, softmax_rows};
+pub use softmax::{Causal, SoftmaxRows, softmax_axis, softmax_rows, softmax_rows_in_place};

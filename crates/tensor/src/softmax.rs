@@ -94,6 +94,24 @@ impl SoftmaxRows<'_> {
         }
         hidden.hide(self.logarithm);
     }
+
+    /// One row in its own place.
+    fn row_in_place(&self, kernels: &Kernels, row: usize, x: &mut [f32], run: Run<'_>) {
+        let visible = self.visible(row);
+        let (seen, hidden) = x.split_at_mut(visible);
+        self.column(kernels, seen, &self.of_row(row, visible), run);
+        Target::F32(hidden).hide(self.logarithm);
+    }
+
+    /// What is seen of one row, in its own place.
+    fn column(&self, kernels: &Kernels, x: &mut [f32], options: &SoftmaxOptions<'_>, run: Run<'_>) {
+        if self.logarithm {
+            let source = x.to_vec();
+            kernels.log_softmax(Source::F32(&source), Target::F32(x), options, run);
+        } else {
+            kernels.softmax_in_place(x, options, run);
+        }
+    }
 }
 
 /// Softmax of the rows of `source`. Rows go to at most `threads` threads, and so do the parts of rows of 128 Ki elements and more; the bits do
@@ -114,6 +132,11 @@ pub fn softmax_rows(
         return;
     }
     let slice = |row: usize| source.slice(row * len..(row + 1) * len);
+    // Small calls do without the list of tasks.
+    if source.len() == len && len < SPLIT_ROW {
+        rows.row(kernels, 0, source, target, &serial);
+        return;
+    }
     if len >= SPLIT_ROW {
         let run: Run<'_> = &|tasks, body| pool.run(threads, tasks, body);
         for (row, target) in target.chunks(len).into_iter().enumerate() {
@@ -133,38 +156,111 @@ pub fn softmax_rows(
     });
 }
 
-/// Softmax over the middle axis of `[outer][len][inner]`, from f32 to f32.
+/// [`softmax_rows`] of f32 in its own place, with the same bits.
 ///
 /// # Panics
-/// Where the lengths of `x` and `out` differ or are no multiple of `len * inner`.
-pub fn softmax_axis(
+/// Where a length is not as documented.
+pub fn softmax_rows_in_place(
     kernels: &Kernels,
     (pool, threads): (&Pool, usize),
-    options: &SoftmaxOptions<'_>,
-    (len, inner): (usize, usize),
-    x: &[f32],
-    out: &mut [f32],
+    rows: &SoftmaxRows<'_>,
+    x: &mut [f32],
 ) {
-    assert_eq!(x.len(), out.len(), "softmax: lengths");
+    rows.assert_valid(x.len(), x.len());
+    let len = rows.row_len;
     if x.is_empty() {
         return;
     }
+    if len >= SPLIT_ROW {
+        let run: Run<'_> = &|tasks, body| pool.run(threads, tasks, body);
+        for (row, x) in x.chunks_exact_mut(len).enumerate() {
+            rows.row_in_place(kernels, row, x, run);
+        }
+        return;
+    }
+    pool.for_each_rows(threads, x, len, TASK.div_ceil(len), |first, part| {
+        for (i, x) in part.chunks_exact_mut(len).enumerate() {
+            rows.row_in_place(kernels, first + i, x, &serial);
+        }
+    });
+}
+
+/// Columns of an inner axis that are gathered together: a cache line of each row.
+const COLUMNS: usize = 16;
+
+/// Softmax over the middle axis of `[outer][row_len][inner]`, from f32 to f32. Row `r` of `rows` is column `r % inner` of plane `r / inner`; a mask
+/// of all elements has the shape of `x`.
+///
+/// # Panics
+/// Where the lengths of `x` and `out` differ or are no multiple of `row_len * inner`.
+pub fn softmax_axis(
+    kernels: &Kernels,
+    (pool, threads): (&Pool, usize),
+    rows: &SoftmaxRows<'_>,
+    inner: usize,
+    x: &[f32],
+    out: &mut [f32],
+) {
+    rows.assert_valid(x.len(), out.len());
+    if x.is_empty() {
+        return;
+    }
+    let len = rows.row_len;
     let plane = len * inner;
     pool.for_each_rows(threads, out, plane, TASK.div_ceil(plane), |first, planes| {
-        let mut row = vec![0.0; len];
+        let mut gathered = vec![0.0; COLUMNS.min(inner) * len];
+        let mut additive = Vec::new();
+        let mut keep = Vec::new();
         for (i, out) in planes.chunks_exact_mut(plane).enumerate() {
-            let x = &x[(first + i) * plane..][..plane];
-            for column in 0..inner {
-                for (row, x) in row.iter_mut().zip(x[column..].iter().step_by(inner)) {
-                    *row = *x;
+            let start = (first + i) * plane;
+            for block in (0..inner).step_by(COLUMNS) {
+                let count = COLUMNS.min(inner - block);
+                let columns = &mut gathered[..count * len];
+                transpose(&x[start + block..start + plane], inner, columns, count);
+                for (c, column) in columns.chunks_exact_mut(len).enumerate() {
+                    let row = (first + i) * inner + block + c;
+                    let visible = rows.visible(row);
+                    let of_column = start + block + c..start + plane;
+                    let mask = match rows.mask {
+                        Mask::None => Mask::None,
+                        Mask::Additive(mask) if mask.len() == len => {
+                            Mask::Additive(&mask[..visible])
+                        }
+                        Mask::Keep(mask) if mask.len() == len => Mask::Keep(&mask[..visible]),
+                        Mask::Additive(mask) => {
+                            additive.clear();
+                            additive.extend(mask[of_column].iter().step_by(inner).take(visible));
+                            Mask::Additive(&additive)
+                        }
+                        Mask::Keep(mask) => {
+                            keep.clear();
+                            keep.extend(mask[of_column].iter().step_by(inner).take(visible));
+                            Mask::Keep(&keep)
+                        }
+                    };
+                    let options = SoftmaxOptions { mask, ..rows.options };
+                    let (seen, hidden) = column.split_at_mut(visible);
+                    rows.column(kernels, seen, &options, &serial);
+                    Target::F32(hidden).hide(rows.logarithm);
                 }
-                kernels.softmax_in_place(&mut row, options, &serial);
-                for (out, row) in out[column..].iter_mut().step_by(inner).zip(&row) {
-                    *out = *row;
+                for (k, row) in out.chunks_exact_mut(inner).enumerate() {
+                    for (c, out) in row[block..block + count].iter_mut().enumerate() {
+                        *out = columns[c * len + k];
+                    }
                 }
             }
         }
     });
+}
+
+/// `columns[c][k] = x[k][c]` for the first `count` elements of each row of `inner`.
+fn transpose(x: &[f32], inner: usize, columns: &mut [f32], count: usize) {
+    let len = columns.len() / count;
+    for (k, row) in x.chunks(inner).enumerate() {
+        for (c, x) in row[..count].iter().enumerate() {
+            columns[c * len + k] = *x;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +271,7 @@ mod tests {
     use dyadic_kernels::{Isa, Kernels};
     use dyadic_testkit::{Rng, ulp};
 
-    use super::{Causal, SoftmaxRows, softmax_axis, softmax_rows};
+    use super::{Causal, SoftmaxRows, softmax_axis, softmax_rows, softmax_rows_in_place};
     use crate::pool::Pool;
 
     fn kernels() -> &'static Kernels {
@@ -215,6 +311,9 @@ mod tests {
                     let target = Target::F32(&mut out);
                     softmax_rows(kernels(), (&pool, threads), &rows, Source::F32(&x), target);
                     ulp::assert_same_bits(&out, &expected, algorithm.name());
+                    out.copy_from_slice(&x);
+                    softmax_rows_in_place(kernels(), (&pool, threads), &rows, &mut out);
+                    ulp::assert_same_bits(&out, &expected, "in place");
                 }
             }
         }
@@ -252,6 +351,14 @@ mod tests {
                 expected.resize(10, 0.0);
                 ulp::assert_same_bits(out, &expected, "visible part");
             }
+            for logarithm in [false, true] {
+                let rows = SoftmaxRows { logarithm, ..rows };
+                let target = Target::F32(&mut out);
+                softmax_rows(kernels(), (&pool, 1), &rows, Source::F32(&x), target);
+                let mut in_place = x.clone();
+                softmax_rows_in_place(kernels(), (&pool, 1), &rows, &mut in_place);
+                ulp::assert_same_bits(&in_place, &out, "in place");
+            }
         }
     }
 
@@ -274,21 +381,32 @@ mod tests {
         }
     }
 
+    /// With a mask of all elements, row lengths and both results.
     #[test]
     fn an_inner_axis_equals_its_transpose() {
         let mut rng = Rng::new(4);
-        let (outer, len, inner) = (3, 40, 5);
-        let x = rng.normal_vec(outer * len * inner, 2.0);
-        let pool = Pool::new(NonZeroUsize::new(2).unwrap());
-        let options = SoftmaxOptions::default();
-        let mut out = vec![0.0; x.len()];
-        softmax_axis(kernels(), (&pool, 2), &options, (len, inner), &x, &mut out);
-        for o in 0..outer {
-            for i in 0..inner {
-                let at = |k: usize| (o * len + k) * inner + i;
-                let row: Vec<f32> = (0..len).map(|k| x[at(k)]).collect();
-                let actual: Vec<f32> = (0..len).map(|k| out[at(k)]).collect();
-                ulp::assert_same_bits(&actual, &one(&row, &options), "column");
+        let (outer, len) = (3, 40);
+        for inner in [1, 5, 16, 37] {
+            let x = rng.normal_vec(outer * len * inner, 2.0);
+            let keep: Vec<u8> = x.iter().map(|&x| u8::from(x < 3.0)).collect();
+            let lengths: Vec<usize> = (0..outer * inner).map(|row| 40 - row % 7).collect();
+            let pool = Pool::new(NonZeroUsize::new(2).unwrap());
+            for logarithm in [false, true] {
+                let mask = Mask::Keep(&keep);
+                let rows = SoftmaxRows { mask, logarithm, lengths: Some(&lengths), ..rows(len) };
+                let mut out = vec![0.0; x.len()];
+                softmax_axis(kernels(), (&pool, 2), &rows, inner, &x, &mut out);
+                let at = |row: usize, k: usize| (row / inner * len + k) * inner + row % inner;
+                let gather = |row: usize| (0..len).map(move |k| at(row, k));
+                let all = 0..outer * inner;
+                let x: Vec<f32> = all.clone().flat_map(gather).map(|i| x[i]).collect();
+                let keep: Vec<u8> = all.clone().flat_map(gather).map(|i| keep[i]).collect();
+                let actual: Vec<f32> = all.flat_map(gather).map(|i| out[i]).collect();
+                let mut expected = vec![0.0; x.len()];
+                let transposed = SoftmaxRows { mask: Mask::Keep(&keep), ..rows };
+                let target = Target::F32(&mut expected);
+                softmax_rows(kernels(), (&pool, 1), &transposed, Source::F32(&x), target);
+                ulp::assert_same_bits(&actual, &expected, "columns");
             }
         }
     }

@@ -47,7 +47,7 @@ impl VonMisesFisherError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Shape { .. } => "ERR_SHAPE",
-            Self::Direction { .. } | Self::Degenerate { .. } => "ERR_INVALID_ARGUMENT",
+            Self::Direction { .. } | Self::Degenerate { .. } => "ERR_SAMPLES",
         }
     }
 }

@@ -118,18 +118,25 @@ impl RopeTable {
         let missing = positions.saturating_sub(self.positions) * self.frequencies.len();
         self.cos.reserve(missing);
         self.sin.reserve(missing);
+        let (mut cos, mut sin) = (std::mem::take(&mut self.cos), std::mem::take(&mut self.sin));
         for position in self.positions..positions {
-            for frequency in &self.frequencies {
-                #[expect(clippy::cast_precision_loss, reason = "positions are below 2^52")]
-                let (sin, cos) = sin_cos(position as f64 * frequency);
-                #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
-                {
-                    self.cos.push(cos as f32);
-                    self.sin.push(sin as f32);
-                }
+            self.push_angles(position as u64, &mut cos, &mut sin);
+        }
+        (self.cos, self.sin) = (cos, sin);
+        self.positions = self.positions.max(positions);
+    }
+
+    /// Appends the cosines and the sines of a position, one for each pair, whether the table holds it or not.
+    pub fn push_angles(&self, position: u64, cos: &mut Vec<f32>, sin: &mut Vec<f32>) {
+        for frequency in &self.frequencies {
+            #[expect(clippy::cast_precision_loss, reason = "positions are below 2^52")]
+            let (s, c) = sin_cos(position as f64 * frequency);
+            #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+            {
+                cos.push(c as f32);
+                sin.push(s as f32);
             }
         }
-        self.positions = self.positions.max(positions);
     }
 
     /// The number of positions that the table holds.

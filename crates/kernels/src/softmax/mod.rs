@@ -24,7 +24,9 @@ mod scalar;
 mod top_k;
 mod total;
 
-pub use options::{AUTO, Algorithm, EmptyRow, Mask, Run, SoftmaxOptions, Source, Target, serial};
+pub use options::{
+    AUTO, Algorithm, EmptyRow, InfiniteRow, Mask, Run, SoftmaxOptions, Source, Target, serial,
+};
 
 use crate::lanes::lane_op;
 use crate::registry::Kernels;

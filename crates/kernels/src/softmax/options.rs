@@ -51,6 +51,16 @@ pub enum EmptyRow {
     Uniform,
 }
 
+/// What a row becomes that has elements of +infinity and no NaN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InfiniteRow {
+    /// NaN, as in `NumPy` and `PyTorch`, where infinity - infinity is.
+    #[default]
+    Nan,
+    /// The limit as these elements grow alike: each has an equal share, the others 0 (the logarithm: -infinity).
+    OneHot,
+}
+
 /// Where the elements of a row come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
@@ -104,6 +114,8 @@ pub struct SoftmaxOptions<'a> {
     pub sink: Option<f32>,
     /// What a row without elements above -infinity becomes.
     pub empty_row: EmptyRow,
+    /// What a row with elements of +infinity becomes.
+    pub infinite_row: InfiniteRow,
 }
 
 impl Default for SoftmaxOptions<'_> {
@@ -115,6 +127,7 @@ impl Default for SoftmaxOptions<'_> {
             mask: Mask::None,
             sink: None,
             empty_row: EmptyRow::default(),
+            infinite_row: InfiniteRow::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use super::Pair;
-use super::options::{Algorithm, Mask, Run, SoftmaxOptions, Source, Target};
+use super::options::{Algorithm, InfiniteRow, Mask, Run, SoftmaxOptions, Source, Target};
 use super::scalar::{bounded_ext_exp, exp_of_difference, max_of};
 use super::total::{Extended, Finish, Total};
 use crate::registry::Kernels;
@@ -175,6 +175,36 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What the last pass does, once the sum is known.
+    fn finish(
+        &self,
+        total: Total,
+        logarithm: bool,
+        options: &SoftmaxOptions<'_>,
+        run: Run<'_>,
+    ) -> Finish {
+        if total.sum().is_nan() && options.infinite_row == InfiniteRow::OneHot {
+            let mut infinities = usize::from(options.sink == Some(f32::INFINITY));
+            let mut ordinary = options.sink.is_none_or(|sink| !sink.is_nan());
+            let count = |x: &[f32]| {
+                let infinities = x.iter().filter(|&&x| x == f32::INFINITY).count();
+                (infinities, x.iter().all(|x| !x.is_nan()))
+            };
+            self.reduce(run, count, |(part, all)| {
+                infinities += part;
+                ordinary &= all;
+            });
+            if ordinary && infinities > 0 {
+                return Finish::one_hot(infinities, logarithm);
+            }
+        }
+        if logarithm {
+            Finish::log_softmax(total, self.source.len(), options.empty_row)
+        } else {
+            Finish::softmax(total, self.source.len(), options)
+        }
+    }
+
     /// The largest element, or the sink.
     fn max(&self, sink: Option<f32>, run: Run<'_>) -> f32 {
         let mut max = sink.unwrap_or(f32::NEG_INFINITY);
@@ -251,7 +281,8 @@ impl Kernels {
         }
     }
 
-    /// Softmax of one row. A NaN or +infinity anywhere (behind the mask) makes the whole row NaN.
+    /// Softmax of one row. A NaN anywhere (behind the mask) makes the whole row NaN, and so does +infinity, where not
+    /// [`InfiniteRow::OneHot`] is asked for.
     ///
     /// Rows of up to 64 Ki elements are worked on by the calling thread; longer ones by tasks of 64 Ki elements. The bits do not depend on
     /// how they are run.
@@ -267,15 +298,14 @@ impl Kernels {
     ) {
         assert_eq!(source.len(), target.len(), "softmax: lengths");
         let row = Row::new(self, source, options);
-        let len = source.len();
-        let algorithm = options.algorithm.unwrap_or_else(|| Algorithm::for_len(len));
+        let algorithm = options.algorithm.unwrap_or_else(|| Algorithm::for_len(source.len()));
         match target {
             Target::F32(out) if algorithm == Algorithm::Reload => {
                 self.reload(row, out, options, run);
             }
             target => {
                 let total = row.total(algorithm, options.sink, run);
-                self.finish_into(row, Finish::softmax(total, len, options), target, run);
+                self.finish_into(row, row.finish(total, false, options, run), target, run);
             }
         }
     }
@@ -301,14 +331,14 @@ impl Kernels {
                 sum = sums.iter().fold(sum, |sum, part| sum + f64::from(*lock(part)));
             }
         }
-        let finish = Finish::softmax(Total::Shifted { max, sum }, len, options);
-        for_each_part(out.chunks_mut(CHUNK).collect(), run, &|_, out: &mut [f32]| match finish {
-            Finish::Shifted { factor, .. } => self.scale(out, factor),
-            Finish::Fill(value) => out.fill(value),
-            Finish::Extended { .. } | Finish::Subtract { .. } => {
-                unreachable!("a total relative to a maximum")
+        match row.finish(Total::Shifted { max, sum }, false, options, run) {
+            Finish::Shifted { factor, .. } => {
+                for_each_part(out.chunks_mut(CHUNK).collect(), run, &|_, out: &mut [f32]| {
+                    self.scale(out, factor);
+                });
             }
-        });
+            finish => self.finish_into(row, finish, Target::F32(out), run),
+        }
     }
 
     /// Softmax of one row in its own place: as [`Kernels::softmax`] from f32 to f32, with the same bits.
@@ -321,7 +351,7 @@ impl Kernels {
         let transform = Transform::new(options, len);
         let row = Row { kernels: self, source: Source::F32(x), transform };
         let total = row.total(algorithm, options.sink, run);
-        let finish = Finish::softmax(total, len, options);
+        let finish = row.finish(total, false, options, run);
         for_each_part(x.chunks_mut(CHUNK).collect(), run, &|i, part: &mut [f32]| {
             let mut buffer = [0.0; CHUNK];
             let buffer = &mut buffer[..part.len()];
@@ -345,7 +375,7 @@ impl Kernels {
         assert_eq!(source.len(), target.len(), "log_softmax: lengths");
         let row = Row::new(self, source, options);
         let total = row.total(options.algorithm.unwrap_or(Algorithm::TwoPass), options.sink, run);
-        let finish = Finish::log_softmax(total, source.len(), options.empty_row);
+        let finish = row.finish(total, true, options, run);
         self.finish_into(row, finish, target, run);
     }
 

@@ -3,8 +3,8 @@ use dyadic_testkit::{Rng, cases, reference, ulp};
 use half::{bf16, f16};
 
 use super::{
-    Algorithm, EXP_SCALE, EXP_STORE, EXP_SUM, EXT_EXP_SCALE, EXT_EXP_SUM, EmptyRow, MAX, Mask,
-    ONLINE_SUM, Pair, SCALE, SUBTRACT, SoftmaxOptions, Source, Target, scalar, serial,
+    Algorithm, EXP_SCALE, EXP_STORE, EXP_SUM, EXT_EXP_SCALE, EXT_EXP_SUM, EmptyRow, InfiniteRow,
+    MAX, Mask, ONLINE_SUM, Pair, SCALE, SUBTRACT, SoftmaxOptions, Source, Target, scalar, serial,
 };
 use crate::{Isa, Kernels};
 
@@ -203,6 +203,36 @@ fn special_rows() {
         options.sink = Some(0.0);
         assert_eq!(softmax(kernels(), &hidden, &options), [0.0; 4]);
         assert_eq!(softmax(kernels(), &[0.0], &options), [0.5]);
+    }
+}
+
+#[test]
+fn infinite_elements_share_the_row_where_asked() {
+    let infinity = f32::INFINITY;
+    for algorithm in ALGORITHMS {
+        let options = SoftmaxOptions { infinite_row: InfiniteRow::OneHot, ..with(algorithm) };
+        assert_eq!(
+            softmax(kernels(), &[1.0, infinity, f32::NEG_INFINITY], &options),
+            [0.0, 1.0, 0.0]
+        );
+        let mut x = vec![3.0; 9000];
+        (x[5], x[8000]) = (infinity, infinity);
+        let out = softmax(kernels(), &x, &options);
+        assert!(
+            out.iter().enumerate().all(|(i, &y)| y == if i == 5 || i == 8000 { 0.5 } else { 0.0 })
+        );
+        let mut in_place = x.clone();
+        kernels().softmax_in_place(&mut in_place, &options, &serial);
+        assert_eq!(in_place, out);
+        let mut logarithm = vec![7.0; x.len()];
+        kernels().log_softmax(Source::F32(&x), Target::F32(&mut logarithm), &options, &serial);
+        assert!(logarithm.iter().zip(&out).all(|(log, y)| *log == y.ln()));
+        // A sink takes its share, a NaN still spoils the row.
+        let sink = SoftmaxOptions { sink: Some(infinity), ..options };
+        assert_eq!(softmax(kernels(), &[infinity, 0.0], &sink), [0.5, 0.0]);
+        assert_eq!(softmax(kernels(), &[2.0, 0.0], &sink), [0.0, 0.0]);
+        x[7] = f32::NAN;
+        assert!(softmax(kernels(), &x, &options).iter().all(|y| y.is_nan()));
     }
 }
 

@@ -65,10 +65,24 @@ impl Total {
 /// What the last pass does to each element.
 #[derive(Clone, Copy)]
 pub(super) enum Finish {
-    Extended { factor: f32, exponent: f32 },
-    Shifted { max: f32, factor: f32 },
-    Subtract { high: f32, low: f32 },
+    Extended {
+        factor: f32,
+        exponent: f32,
+    },
+    Shifted {
+        max: f32,
+        factor: f32,
+    },
+    Subtract {
+        high: f32,
+        low: f32,
+    },
     Fill(f32),
+    /// One value for elements of +infinity, another for all others.
+    OneHot {
+        infinite: f32,
+        finite: f32,
+    },
 }
 
 impl Finish {
@@ -125,6 +139,22 @@ impl Finish {
                 (kernels.subtract.function)(x, high, low, out);
             },
             Self::Fill(value) => out.fill(value),
+            Self::OneHot { infinite, finite } => {
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = if x == f32::INFINITY { infinite } else { finite };
+                }
+            }
+        }
+    }
+
+    /// That of a row in which so many elements are infinite, a sink included, and none is NaN.
+    #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+    pub(super) fn one_hot(infinities: usize, logarithm: bool) -> Self {
+        let share = count(infinities);
+        if logarithm {
+            Self::OneHot { infinite: -elementary::ln(share) as f32, finite: f32::NEG_INFINITY }
+        } else {
+            Self::OneHot { infinite: (1.0 / share) as f32, finite: 0.0 }
         }
     }
 }

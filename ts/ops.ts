@@ -1,0 +1,42 @@
+export {
+  type AttentionOptions,
+  attention,
+  type LMulOptions,
+  lMulDot,
+  type RopeOptions,
+  rope,
+} from './ops/attention.ts';
+export {
+  fitVonMisesFisher,
+  logBesselI,
+  logBesselK,
+  type VonMisesFisher,
+  vonMisesFisherLogDensity,
+} from './ops/bessel.ts';
+export {
+  type Accuracy,
+  type ElementwiseFunction,
+  exp,
+  exp2,
+  type FunctionOptions,
+  gelu,
+  geluTanh,
+  log,
+  reluSquared,
+  rsqrt,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from './ops/functions.ts';
+export { addRmsNorm, l2Norm, layerNorm, type NormOptions, rmsNorm } from './ops/norm.ts';
+export {
+  crossEntropy,
+  logSoftmax,
+  logSumExp,
+  type SoftmaxAlgorithm,
+  type SoftmaxOptions,
+  softmax,
+  softmaxAsync,
+  topK,
+} from './ops/softmax.ts';

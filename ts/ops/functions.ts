@@ -1,0 +1,72 @@
+import { native } from '../native/load.ts';
+import { choiceOption, openOptions } from '../options.ts';
+import { float32, guarded, outputOf } from './arrays.ts';
+
+/**
+ * How exact a function is. `'1ulp'`: the exponential in it is within one unit in the last place; `'fast'`: within 2.2; `'bf16'`: within
+ * 2^-11, for results that are rounded to bfloat16. `docs/numerics.md` has the largest errors over all floats.
+ */
+export type Accuracy = (typeof ACCURACIES)[number];
+
+const ACCURACIES = ['1ulp', 'fast', 'bf16'] as const;
+
+/** Functions of one argument, by the numbers that the native half knows them by. */
+const FUNCTIONS = [
+  'exp',
+  'exp2',
+  'log',
+  'sigmoid',
+  'tanh',
+  'silu',
+  'gelu',
+  'geluTanh',
+  'reluSquared',
+  'softplus',
+  'rsqrt',
+] as const;
+
+/** Options of an element-wise function. */
+export interface FunctionOptions {
+  /** `'1ulp'` where absent. */
+  accuracy?: Accuracy;
+  /** Where the result goes, which may be the argument itself; a new array where absent. */
+  out?: Float32Array;
+}
+
+/** A function of every element of an array. */
+export type ElementwiseFunction = (x: Float32Array, options?: FunctionOptions) => Float32Array;
+
+function elementwise(name: (typeof FUNCTIONS)[number]): ElementwiseFunction {
+  const code = FUNCTIONS.indexOf(name);
+  return (x, options) => {
+    float32(x, 'x');
+    const raw = openOptions(options, name, ['accuracy', 'out']);
+    const accuracy = choiceOption(raw, 'accuracy', ACCURACIES) ?? '1ulp';
+    const out = outputOf(raw.out, x.length);
+    guarded(() => native().applyFunction(code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy), x, out));
+    return out;
+  };
+}
+
+/** `e^x` */
+export const exp: ElementwiseFunction = elementwise('exp');
+/** `2^x` */
+export const exp2: ElementwiseFunction = elementwise('exp2');
+/** The natural logarithm. */
+export const log: ElementwiseFunction = elementwise('log');
+/** `1 / (1 + e^-x)` */
+export const sigmoid: ElementwiseFunction = elementwise('sigmoid');
+/** The hyperbolic tangent. */
+export const tanh: ElementwiseFunction = elementwise('tanh');
+/** `x * sigmoid(x)`, also called swish. */
+export const silu: ElementwiseFunction = elementwise('silu');
+/** `x * Phi(x)`, Phi the normal distribution: the exact form of GELU. */
+export const gelu: ElementwiseFunction = elementwise('gelu');
+/** `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`: the approximation that GPT-2 has. */
+export const geluTanh: ElementwiseFunction = elementwise('geluTanh');
+/** `max(0, x)^2` */
+export const reluSquared: ElementwiseFunction = elementwise('reluSquared');
+/** `ln(1 + e^x)` */
+export const softplus: ElementwiseFunction = elementwise('softplus');
+/** `1 / sqrt(x)` */
+export const rsqrt: ElementwiseFunction = elementwise('rsqrt');

@@ -1,3 +1,4 @@
+export { type EmulateOptions, Emulator, emulate, type Operand } from './emulate.ts';
 export { DyadicError, ERROR_CODES, type ErrorCode } from './errors.ts';
 export type { DataOf, FormatName, FormatString, TensorData } from './format-types.ts';
 export {
@@ -15,6 +16,27 @@ export {
   type ScaleDescription,
   type StochasticRounding,
 } from './formats.ts';
+export {
+  type AnalyseOptions,
+  type Analysis,
+  analyse,
+  compareFormats,
+  type ErrorStats,
+  type FitPowerOptions,
+  type Fitted,
+  type FloatSplit,
+  type FormatErrors,
+  fitPower,
+  type Granularity,
+  type PqtNoiseOptions,
+  pqtNoise,
+  type RecommendOptions,
+  recommendFloatFormat,
+  type ShapeOptions,
+  searchBinaryPoint,
+  type Values,
+  wasserstein1,
+} from './laboratory.ts';
 export type { Chat, ChatOptions } from './llm/chat.ts';
 export { type Doctor, doctor, inspectModel, type ModelFile, type TensorInfo } from './llm/files.ts';
 export { LanguageModel } from './llm/language-model.ts';

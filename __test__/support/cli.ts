@@ -52,7 +52,10 @@ export async function dyadicHere(
   terminal = false,
 ): Promise<Omit<Outcome, 'signal'>> {
   const output = () =>
-    Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY: terminal, columns: 120 });
+    Object.assign(new PassThrough({ encoding: 'utf8', highWaterMark: 2 ** 24 }), {
+      isTTY: terminal,
+      columns: 120,
+    });
   const [stdout, stderr] = [output(), output()] as const;
   const exitCode = await main(args, interrupts, stdout, stderr);
   return { exitCode, stdout: stdout.read() ?? '', stderr: stderr.read() ?? '' };

@@ -2,6 +2,7 @@ import { bench } from './bench.ts';
 import { chat } from './chat.ts';
 import type { Command } from './command.ts';
 import { doctor } from './doctor.ts';
+import { formats } from './formats/index.ts';
 import { inspect } from './inspect.ts';
 import { list } from './list.ts';
 import { perplexity } from './perplexity.ts';
@@ -19,5 +20,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   tokenize,
   perplexity,
   bench,
+  formats,
   doctor,
 };

@@ -3,6 +3,7 @@
  * `__test__/contract.test-d.ts` asserts that the generated declarations fit it.
  */
 
+import type { NativeLaboratory } from './laboratory-contract.ts';
 import type { NativeOps } from './ops-contract.ts';
 
 export interface NativeError {
@@ -138,7 +139,7 @@ export interface NativeTensor {
   superScales: Float32Array;
 }
 
-export interface NativeBinding extends NativeOps {
+export interface NativeBinding extends NativeOps, NativeLaboratory {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;

@@ -1,9 +1,11 @@
 //! What a format does to a tensor: errors, clipping, underflow.
 
-use crate::encode::EncodeOptions;
+use crate::element::Element;
+use crate::encode::{EncodeOptions, Encoder};
 use crate::error::FormatError;
 use crate::format::{Format, Granularity, Storage, Zero};
 use crate::quantized::{Groups, Quantized};
+use crate::rounding::Rounding;
 use crate::scale::max_magnitude;
 
 /// Errors of a set of elements, as sums that can be merged.
@@ -17,7 +19,8 @@ pub struct ErrorStats {
     pub noise: f64,
     /// The largest |x − x̂|.
     pub max_error: f64,
-    /// Elements beyond the largest magnitude that their group can hold.
+    /// Elements that overflow: beyond the largest magnitude of their group by more than half the last step, so that they would be rounded to something
+    /// larger if the grid went on.
     pub clipped: u64,
     /// Elements that are not zero and became zero.
     pub underflowed: u64,
@@ -78,6 +81,20 @@ impl Quantized {
     pub fn analyse(&self, values: &[f32]) -> Result<Analysis, FormatError> {
         let mut decoded = vec![0.0; values.len()];
         self.dequantize(&mut decoded)?;
+        self.compare(values, &decoded)
+    }
+
+    /// Compares with the values that were quantized; `decoded` is what decoding gave.
+    ///
+    /// # Errors
+    /// Where `values` or `decoded` has another length.
+    pub fn compare(&self, values: &[f32], decoded: &[f32]) -> Result<Analysis, FormatError> {
+        let expected = self.rows.saturating_mul(self.columns);
+        for (what, actual) in [("values", values.len()), ("decoded values", decoded.len())] {
+            if actual != expected {
+                return Err(FormatError::Length { what, expected, actual });
+            }
+        }
         let (granularity, limits) = self.limits();
         let groups = Groups::new(granularity, self.rows, self.columns);
         let mut analysis = Analysis {
@@ -97,11 +114,11 @@ impl Quantized {
         Ok(analysis)
     }
 
-    /// The groups, and the largest magnitude of each; none for formats with zero points or minimums, which cover the range by definition, and
+    /// The groups, and the magnitude beyond which each overflows; none for formats with zero points or minimums, which cover the range by definition, and
     /// for records.
     fn limits(&self) -> (Granularity, Vec<f32>) {
         let format = &self.format;
-        let max = max_magnitude(&format.element);
+        let max = overflow_magnitude(&format.element);
         match (&format.scale, format.storage, &format.zero) {
             (None, Storage::Planar, _) => (Granularity::Tensor, vec![max]),
             (Some(scale), Storage::Planar, Zero::None) if format.alternatives.is_empty() => {
@@ -116,6 +133,16 @@ impl Quantized {
             }
         }
     }
+}
+
+/// The largest magnitude and half of its distance to the next smaller value.
+fn overflow_magnitude(element: &Element) -> f32 {
+    let max = max_magnitude(element);
+    let options = EncodeOptions { rounding: Rounding::TowardZero, ..EncodeOptions::default() };
+    let below = Encoder::new(element, options).round(f64::from(max).next_down(), 0);
+    #[expect(clippy::cast_possible_truncation, reason = "a limit of an f32 format")]
+    let half_step = (f64::from(max) - below.unwrap_or(0.0)) as f32 / 2.0;
+    max + half_step
 }
 
 impl Format {
@@ -142,16 +169,17 @@ mod tests {
     fn clipped_and_underflowed_elements_are_counted_where_they_are() {
         let format = Format::parse("mxfp4").unwrap();
         let mut values = vec![1.0f32; 64];
-        // In the first group the scale is 1: 7 is clipped to 6 and 0.2 becomes 0.
-        values[3] = 7.0;
+        // In the first group the scale is 1: 7.5 is clipped to 6, 6.9 is rounded to it, and 0.2 becomes 0.
+        values[3] = 7.5;
+        values[5] = 6.9;
         values[4] = 0.2;
         let analysis = format.analyse(&values, 2, 32, &EncodeOptions::default()).unwrap();
         assert_eq!((analysis.groups[0].clipped, analysis.groups[0].underflowed), (1, 1));
         assert_eq!((analysis.groups[1].clipped, analysis.groups[1].noise), (0, 0.0));
         assert_eq!(analysis.channels, analysis.groups);
         assert_eq!(analysis.total.count, 64);
-        assert_eq!(analysis.total.max_error, 1.0);
-        assert!((analysis.total.noise - 1.04).abs() < 1e-6);
+        assert_eq!(analysis.total.max_error, 1.5);
+        assert!((analysis.total.noise - (2.25 + 0.81 + 0.04)).abs() < 1e-5);
         assert_eq!(analysis.groups[1].sqnr_db(), f64::INFINITY);
     }
 }

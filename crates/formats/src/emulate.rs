@@ -132,8 +132,14 @@ impl Emulator {
         &self.format
     }
 
+    /// What it does where the format leaves a choice.
+    #[must_use]
+    pub const fn options(&self) -> &EncodeOptions {
+        self.encoder.options()
+    }
+
     /// The options of the next operation, which counts as done: their seed is that of its random bits.
-    pub fn next_operation(&mut self) -> EncodeOptions {
+    fn next_operation(&mut self) -> EncodeOptions {
         let number = self.operations;
         self.operations += 1;
         let half = |k| u64::from(random_bits(self.seed, 2 * number + k));

@@ -11,6 +11,7 @@
 pub mod error;
 pub mod format;
 pub mod hub;
+pub mod laboratory;
 pub mod machine;
 pub mod model;
 pub mod ops;

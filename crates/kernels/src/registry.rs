@@ -143,6 +143,7 @@ kernel_set! {
     scale: crate::softmax::SCALE as crate::softmax::ScaleFn;
     soft_cap: crate::activation::SOFT_CAP as crate::activation::SoftCapFn;
     subtract: crate::softmax::SUBTRACT as crate::softmax::SubtractFn;
+    stream: crate::convert::STREAM as crate::convert::StreamFn;
     silu_mul: crate::activation::SILU_MUL as crate::activation::SiluMulFn;
     store_kv_f16: crate::attention::STORE_KV_F16 as crate::attention::StoreKvF16Fn;
     [families]

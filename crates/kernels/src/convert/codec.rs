@@ -4,7 +4,7 @@ use dyadic_formats::float::{Float, NonFinite};
 use dyadic_formats::random::RandomKey;
 
 use super::lanes::ConvertLanes;
-use crate::lanes::CANONICAL_NAN;
+use crate::lanes::{CANONICAL_NAN, LANES};
 
 /// An element format of at most 8 bits with codes of one byte each.
 pub(super) trait Codec: Copy {
@@ -61,8 +61,9 @@ impl<const N: usize> MiniFloat<N> {
     /// How far right the sign of an f32 goes.
     const SIGN_SHIFT: i32 = 32 - Self::FLOAT.bits().cast_signed();
     const SIGN: i32 = 1 << (Self::FLOAT.bits() - 1);
-    /// 2^(127 − bias), which moves the exponent field of a code to that of an f32.
-    const UNBIAS: f32 = f32::from_bits((254 - Self::FLOAT.bias).cast_unsigned() << 23);
+    /// The smallest subnormal number.
+    const SMALLEST: f32 =
+        f32::from_bits((128 - Self::FLOAT.bias - Self::MANTISSA_BITS).cast_unsigned() << 23);
     const NAN: Option<i32> = match Self::FLOAT.nan() {
         Some(nan) => Some(nan.cast_signed()),
         None => None,
@@ -131,6 +132,42 @@ impl<const N: usize> MiniFloat<N> {
         Self::finish_one(x, code.min(Self::MAX))
     }
 
+    /// The value of a code.
+    const fn value(code: u8) -> f32 {
+        let magnitude = code as i32 & (Self::SIGN - 1);
+        let negative = code as i32 & Self::SIGN != 0;
+        if Self::NAN_IS_NEGATIVE_ZERO && negative && magnitude == 0 {
+            return CANONICAL_NAN;
+        }
+        if magnitude > Self::MAX {
+            let is_infinity = Self::HAS_INFINITY && magnitude == Self::MAX + 1;
+            return match (is_infinity, negative) {
+                (true, false) => f32::INFINITY,
+                (true, true) => f32::NEG_INFINITY,
+                (false, _) => CANONICAL_NAN,
+            };
+        }
+        let value = if magnitude < 1 << Self::MANTISSA_BITS {
+            #[expect(clippy::cast_precision_loss, reason = "at most 8 bits")]
+            let units = magnitude as f32;
+            units * Self::SMALLEST
+        } else {
+            f32::from_bits(((magnitude + Self::REBIAS) << Self::DROPPED).cast_unsigned())
+        };
+        if negative { -value } else { value }
+    }
+
+    /// The values of the codes of a format of 4 bits.
+    const fn values() -> [f32; LANES] {
+        let mut values = [0.0; LANES];
+        let mut code = 0;
+        while code < LANES {
+            values[code] = Self::value(code as u8);
+            code += 1;
+        }
+        values
+    }
+
     fn finish_one(x: f32, magnitude: i32) -> u8 {
         let code = match Self::NAN {
             Some(nan) if x.is_nan() => nan,
@@ -157,46 +194,39 @@ impl<const N: usize> Codec for MiniFloat<N> {
     }
 
     fn decode_one(self, code: u8) -> f32 {
-        let magnitude = i32::from(code) & (Self::SIGN - 1);
-        let negative = i32::from(code) & Self::SIGN != 0;
-        if Self::NAN_IS_NEGATIVE_ZERO && negative && magnitude == 0 {
-            return CANONICAL_NAN;
-        }
-        if magnitude > Self::MAX {
-            let is_infinity = Self::HAS_INFINITY && magnitude == Self::MAX + 1;
-            return match (is_infinity, negative) {
-                (true, false) => f32::INFINITY,
-                (true, true) => f32::NEG_INFINITY,
-                (false, _) => CANONICAL_NAN,
-            };
-        }
-        let value = f32::from_bits((magnitude << Self::DROPPED).cast_unsigned()) * Self::UNBIAS;
-        if negative { -value } else { value }
+        Self::value(code)
     }
 
+    /// The processor rounds: a power of two is added whose last place is u, that of the result, be it normal or subnormal. The low bits of the sum are
+    /// |x| / u then, to which each exponent above the smallest adds 2^M.
     #[inline(always)]
     fn encode<S: ConvertLanes>(self, s: S, x: S::F) -> S::I {
         let magnitude = s.and_i(s.bits(x), s.splat_i(MAGNITUDE));
         // Larger numbers, infinity and NaN become the largest number.
         let magnitude = s.min_i(magnitude, s.splat_i(Self::MAX_BITS));
-        let sum = s.add(s.float_of_bits(magnitude), s.float_of_bits(s.splat_i(Self::MAGIC)));
-        let subnormal = s.sub_i(s.bits(sum), s.splat_i(Self::MAGIC));
-        let shifted = s.shift(magnitude, s.splat_i(-Self::DROPPED));
-        let even = s.and_i(shifted, s.splat_i(1));
-        let half = s.splat_i((1 << (Self::DROPPED - 1)) - 1);
-        let rounded = s.add_i(s.add_i(magnitude, half), even);
-        let rounded = s.shift(rounded, s.splat_i(-Self::DROPPED));
-        let normal = s.sub_i(rounded, s.splat_i(Self::REBIAS));
-        let is_subnormal = s.lt_i(magnitude, s.splat_i(Self::MIN_EXPONENT << 23));
-        Self::finish(s, x, s.select_i(is_subnormal, subnormal, normal))
+        let exponent = s.and_i(magnitude, s.splat_i(F32_INFINITY));
+        let exponent = s.max_i(exponent, s.splat_i(Self::MIN_EXPONENT << 23));
+        let power = s.add_i(exponent, s.splat_i(Self::DROPPED << 23));
+        let sum = s.add(s.float_of_bits(magnitude), s.float_of_bits(power));
+        let units = s.sub_i(s.bits(sum), power);
+        let above = s.sub_i(exponent, s.splat_i(Self::MIN_EXPONENT << 23));
+        let code = s.add_i(units, s.shift(above, s.splat_i(-Self::DROPPED)));
+        Self::finish(s, x, code)
     }
 
     #[inline(always)]
     fn decode<S: ConvertLanes>(self, s: S, code: S::I) -> S::F {
+        if Self::FLOAT.bits() <= 4 {
+            return s.look_up(const { &Self::values() }, code);
+        }
         let magnitude = s.and_i(code, s.splat_i(Self::SIGN - 1));
         let sign = s.sub_i(code, magnitude);
         let wide = s.shift(magnitude, s.splat_i(Self::DROPPED));
-        let value = s.mul(s.float_of_bits(wide), s.splat(Self::UNBIAS));
+        let normal = s.add_i(wide, s.splat_i(Self::REBIAS << Self::DROPPED));
+        // Not by way of a subnormal f32: multiplying one costs 150 cycles on many processors.
+        let subnormal = s.mul(s.to_float(magnitude), s.splat(Self::SMALLEST));
+        let is_subnormal = s.lt_i(magnitude, s.splat_i(1 << Self::MANTISSA_BITS));
+        let value = s.select(is_subnormal, subnormal, s.float_of_bits(normal));
         let sign = s.shift(sign, s.splat_i(Self::SIGN_SHIFT));
         let is_special = s.lt_i(s.splat_i(Self::MAX), magnitude);
         let value = if Self::HAS_INFINITY {
@@ -324,14 +354,14 @@ impl Codec for &CodeBook16 {
     /// A binary search: each step adds 8, 4, 2 or 1 where the threshold there is below.
     #[inline(always)]
     fn encode<S: ConvertLanes>(self, s: S, x: S::F) -> S::I {
-        // Entry i is the threshold below code i + 1; the last is never reached.
-        let mut table = [f32::INFINITY; 16];
-        table[..15].copy_from_slice(&self.thresholds);
+        // Entry i is the threshold below code i.
+        let mut table = [f32::NEG_INFINITY; LANES];
+        table[1..].copy_from_slice(&self.thresholds);
         let mut code = s.splat_i(0);
         for step in [8, 4, 2, 1] {
-            let candidate = s.add_i(code, s.splat_i(step));
-            let threshold = s.look_up(&table, s.sub_i(candidate, s.splat_i(1)));
-            code = s.select_i(s.lt(threshold, x), candidate, code);
+            let candidate = s.or_i(code, s.splat_i(step));
+            let is_above = s.lt(s.look_up(&table, candidate), x);
+            code = s.select_i(is_above, candidate, code);
         }
         code
     }

@@ -7,7 +7,7 @@ use dyadic_formats::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use dyadic_formats::scale::Nvfp4Scales;
 
 use super::codec::{CodeBook16, Codec, E4M3FN, IntCodec, MiniFloat};
-use super::lanes::ConvertLanes;
+use super::lanes::{AHEAD, ConvertLanes};
 use crate::lanes::{CANONICAL_NAN, LANES, canonical};
 
 /// Groups handled at once.
@@ -57,6 +57,11 @@ pub(super) trait Rule: Copy {
     fn scale<S: ConvertLanes>(self, s: S, largest: S::F) -> (S::I, S::F);
     /// [`Rule::decode_one`] of each lane.
     fn decode<S: ConvertLanes>(self, s: S, code: S::I) -> S::F;
+    /// Whether [`Invert`] is right for all of these factors; it need not say so where it is.
+    #[inline(always)]
+    fn factors_are_invertible<S: ConvertLanes>(self, _: S, _: S::F) -> bool {
+        false
+    }
 }
 
 /// OCP Microscaling: 2^(⌊log2 amax⌋ − ⌊log2 max⌋) as e8m0.
@@ -236,6 +241,15 @@ impl Rule for MaxMagnitude {
     }
 
     #[inline(always)]
+    fn factors_are_invertible<S: ConvertLanes>(self, s: S, factors: S::F) -> bool {
+        // All positive numbers: their bits are in their order.
+        let [least, most] = INVERTIBLE.map(|bound| s.splat_i(bound.to_bits().cast_signed()));
+        let bits = s.bits(factors);
+        let outside = s.max_i(s.sub_i(least, bits), s.sub_i(bits, most));
+        self.format == ScaleFormat::F16 || s.reduce_max_i(outside) <= 0
+    }
+
+    #[inline(always)]
     fn decode<S: ConvertLanes>(self, s: S, code: S::I) -> S::F {
         s.canonical(match self.format {
             ScaleFormat::F32 => s.float_of_bits(code),
@@ -304,6 +318,73 @@ pub(super) mod scalar {
     }
 }
 
+/// The stored codes of up to sixteen scales of `bytes_each` bytes.
+#[inline(always)]
+fn load_scales<S: ConvertLanes>(s: S, bytes_each: usize, scales: &[u8]) -> S::I {
+    let mut whole = [0; 4 * GROUPS];
+    let scales: &[u8] = if scales.len() == bytes_each * GROUPS {
+        scales
+    } else {
+        whole[..scales.len()].copy_from_slice(scales);
+        &whole
+    };
+    if bytes_each == 1 {
+        return s.load_u8(scales.first_chunk().expect("sixteen scales"));
+    }
+    if let (2, Some((halves, _))) = (bytes_each, scales.as_chunks().0.split_first_chunk()) {
+        return s.load_u16(&halves.map(u16::from_le_bytes));
+    }
+    let mut words = [0.0; GROUPS];
+    for (scale, word) in scales.chunks_exact(bytes_each).zip(&mut words) {
+        *word = f32::from_bits(read_scale(scale));
+    }
+    s.bits(s.load(&words))
+}
+
+/// The inverse of [`load_scales`].
+#[inline(always)]
+fn store_scales<S: ConvertLanes>(s: S, codes: S::I, bytes_each: usize, scales: &mut [u8]) {
+    if let (1, Some(scales)) = (bytes_each, scales.first_chunk_mut()) {
+        return s.store_u8(codes, scales);
+    }
+    if let (2, Some(scales)) = (bytes_each, scales.as_chunks_mut().0.first_chunk_mut()) {
+        let mut halves = [0; GROUPS];
+        s.store_u16(codes, &mut halves);
+        *scales = halves.map(u16::to_le_bytes);
+        return;
+    }
+    let mut words = [0; GROUPS];
+    s.store_i(codes, &mut words);
+    for (scale, word) in scales.chunks_exact_mut(bytes_each).zip(words) {
+        write_scale(word.cast_unsigned(), scale);
+    }
+}
+
+/// Calls a method with the length of a group: short lengths as constants, which saves the compiled loops a third of their time.
+macro_rules! with_group {
+    ($group:expr, |$name:ident| $call:expr) => {
+        match $group {
+            16 => {
+                let $name = 16;
+                $call
+            }
+            32 => {
+                let $name = 32;
+                $call
+            }
+            64 => {
+                let $name = 64;
+                $call
+            }
+            128 => {
+                let $name = 128;
+                $call
+            }
+            $name => $call,
+        }
+    };
+}
+
 /// See [`super::EncodeGroupsFn`].
 #[inline(always)]
 pub(super) fn encode<S: ConvertLanes, C: Codec, R: Rule>(
@@ -314,60 +395,8 @@ pub(super) fn encode<S: ConvertLanes, C: Codec, R: Rule>(
     codes: &mut [u8],
     scales: &mut [u8],
 ) -> bool {
-    let rule = R::new(params);
-    let span = params.group * GROUPS;
-    let mut finite = true;
-    let parts = x.chunks(span).zip(codes.chunks_mut(span));
-    for ((x, codes), scales) in parts.zip(scales.chunks_mut(rule.bytes() * GROUPS)) {
-        let mut largest = [0.0; GROUPS];
-        for (x, largest) in x.chunks(params.group).zip(&mut largest) {
-            *largest = f32::from_bits(largest_magnitude(s, x).cast_unsigned());
-        }
-        let largest = s.load(&largest);
-        finite &= s.reduce_max_i(s.bits(largest)) < 0x7F80_0000;
-        let (scale_codes, factors) = rule.scale(s, largest);
-        let mut scale_array = [0; GROUPS];
-        s.store_i(scale_codes, &mut scale_array);
-        for (scale, code) in scales.chunks_exact_mut(rule.bytes()).zip(scale_array) {
-            write_scale(code.cast_unsigned(), scale);
-        }
-        let mut factor_array = [0.0; GROUPS];
-        s.store(factors, &mut factor_array);
-        let groups = x.chunks(params.group).zip(codes.chunks_mut(params.group));
-        for ((x, codes), factor) in groups.zip(factor_array) {
-            let factor = s.splat(factor);
-            let (chunks, tail) = x.as_chunks::<LANES>();
-            let (code_chunks, code_tail) = codes.as_chunks_mut::<LANES>();
-            for (x, codes) in chunks.iter().zip(code_chunks) {
-                let x = s.load(x);
-                let scaled = if R::DIVIDES { s.div(x, factor) } else { s.mul(x, factor) };
-                s.store_u8(codec.encode(s, scaled), codes);
-            }
-            if !tail.is_empty() {
-                let x = s.load_partial(tail, 0.0);
-                let scaled = if R::DIVIDES { s.div(x, factor) } else { s.mul(x, factor) };
-                let mut whole = [0; LANES];
-                s.store_u8(codec.encode(s, scaled), &mut whole);
-                code_tail.copy_from_slice(&whole[..code_tail.len()]);
-            }
-        }
-    }
-    finite
-}
-
-/// The largest magnitude as bits, which for NaN is above that of infinity.
-#[inline(always)]
-fn largest_magnitude<S: ConvertLanes>(s: S, x: &[f32]) -> i32 {
-    let magnitude = s.splat_i(i32::MAX);
-    let (chunks, tail) = x.as_chunks::<LANES>();
-    let mut largest = s.splat_i(0);
-    for x in chunks {
-        largest = s.max_i(largest, s.and_i(s.bits(s.load(x)), magnitude));
-    }
-    if !tail.is_empty() {
-        largest = s.max_i(largest, s.and_i(s.bits(s.load_partial(tail, 0.0)), magnitude));
-    }
-    s.reduce_max_i(largest)
+    let spans = Spans { s, codec, rule: R::new(params) };
+    with_group!(params.group, |group| spans.encode(group, x, codes, scales))
 }
 
 /// See [`super::DecodeGroupsFn`].
@@ -380,39 +409,218 @@ pub(super) fn decode<S: ConvertLanes, C: Codec, R: Rule>(
     scales: &[u8],
     out: &mut [f32],
 ) {
-    let rule = R::new(params);
-    let span = params.group * GROUPS;
-    let parts = codes.chunks(span).zip(out.chunks_mut(span));
-    for ((codes, out), scales) in parts.zip(scales.chunks(rule.bytes() * GROUPS)) {
-        let mut scale_codes = [0.0; GROUPS];
-        for (scale, code) in scales.chunks_exact(rule.bytes()).zip(&mut scale_codes) {
-            *code = f32::from_bits(read_scale(scale));
+    let spans = Spans { s, codec, rule: R::new(params) };
+    with_group!(params.group, |group| spans.decode(group, codes, scales, out));
+}
+
+/// How elements and the factor of their group, of which the reciprocal is at hand, become what is encoded.
+trait Scaling {
+    fn apply<S: ConvertLanes>(s: S, x: S::F, factor: S::F, reciprocal: S::F) -> S::F;
+}
+
+struct Multiply;
+
+impl Scaling for Multiply {
+    #[inline(always)]
+    fn apply<S: ConvertLanes>(s: S, x: S::F, factor: S::F, _: S::F) -> S::F {
+        s.mul(x, factor)
+    }
+}
+
+struct Divide;
+
+impl Scaling for Divide {
+    #[inline(always)]
+    fn apply<S: ConvertLanes>(s: S, x: S::F, factor: S::F, _: S::F) -> S::F {
+        s.div(x, factor)
+    }
+}
+
+/// Division by a factor between [`INVERTIBLE`], three times as fast as the processor's.
+struct Invert;
+
+/// Between these [`Invert`] equals a division, or the quotient is so small, below 2^−62, that no code tells the difference: only for |x| < 2^−102 is a
+/// remainder no f32.
+const INVERTIBLE: [f32; 2] = [f32::from_bits((127 - 40) << 23), f32::from_bits((127 + 40) << 23)];
+
+impl Scaling for Invert {
+    /// The first quotient is within two units in the last place of x / factor, the second within one, the third is x / factor rounded to nearest: Markstein,
+    /// "Computation of elementary functions on the IBM RISC System/6000 processor" (1990), theorem 9.
+    #[inline(always)]
+    fn apply<S: ConvertLanes>(s: S, x: S::F, factor: S::F, reciprocal: S::F) -> S::F {
+        let negative = s.neg(factor);
+        let quotient = s.mul(x, reciprocal);
+        let quotient = s.fma(s.fma(negative, quotient, x), reciprocal, quotient);
+        let quotient = s.fma(s.fma(negative, quotient, x), reciprocal, quotient);
+        // A remainder of zero has lost the sign of −0.
+        let sign = s.and_i(s.bits(x), s.splat_i(i32::MIN));
+        s.float_of_bits(s.or_i(s.bits(s.abs(quotient)), sign))
+    }
+}
+
+/// Works on spans of sixteen groups, whose scales are computed at once.
+#[derive(Clone, Copy)]
+struct Spans<S, C, R> {
+    s: S,
+    codec: C,
+    rule: R,
+}
+
+impl<S: ConvertLanes, C: Codec, R: Rule> Spans<S, C, R> {
+    #[inline(always)]
+    fn value(self, code: S::I, scale: S::F) -> S::F {
+        let Self { s, codec, .. } = self;
+        s.canonical(s.mul(codec.decode(s, code), scale))
+    }
+
+    /// The scales of a span are computed before the codes of the span in front of it, which hides how long that takes.
+    #[inline(always)]
+    fn encode(self, group: usize, x: &[f32], codes: &mut [u8], scales: &mut [u8]) -> bool {
+        let Self { s, rule, .. } = self;
+        let span = group * GROUPS;
+        let spans = x.chunks(span).zip(codes.chunks_mut(span));
+        let mut spans = spans.zip(scales.chunks_mut(rule.bytes() * GROUPS));
+        let mut largest = s.splat_i(0);
+        let mut current = self.next_span(group, &mut spans, &mut largest);
+        while let Some((x, codes, factors)) = current {
+            current = self.next_span(group, &mut spans, &mut largest);
+            if !R::DIVIDES {
+                self.encode_span::<Multiply>(group, x, codes, factors);
+            } else if rule.factors_are_invertible(s, factors) {
+                self.encode_span::<Invert>(group, x, codes, factors);
+            } else {
+                self.encode_span::<Divide>(group, x, codes, factors);
+            }
         }
+        s.reduce_max_i(largest) < 0x7F80_0000
+    }
+
+    /// Stores the scales of the next span, of which `largest` becomes at least the largest magnitude, and returns it with its factors.
+    #[inline(always)]
+    fn next_span<'a>(
+        self,
+        group: usize,
+        spans: &mut impl Iterator<Item = ((&'a [f32], &'a mut [u8]), &'a mut [u8])>,
+        largest: &mut S::I,
+    ) -> Option<(&'a [f32], &'a mut [u8], S::F)> {
+        let Self { s, rule, .. } = self;
+        let ((x, codes), scales) = spans.next()?;
+        let mut rows = [s.splat_i(0); GROUPS];
+        if x.len() == group * GROUPS {
+            for (x, row) in x.chunks_exact(group).zip(&mut rows) {
+                *row = largest_magnitudes(s, x);
+            }
+        } else {
+            for (x, row) in x.chunks(group).zip(&mut rows) {
+                *row = largest_magnitudes(s, x);
+            }
+        }
+        let rows = s.max_of_each(&rows);
+        *largest = s.max_i(*largest, rows);
+        let (scale_codes, factors) = rule.scale(s, s.float_of_bits(rows));
+        store_scales(s, scale_codes, rule.bytes(), scales);
+        Some((x, codes, factors))
+    }
+
+    #[inline(always)]
+    fn encode_span<G: Scaling>(self, group: usize, x: &[f32], codes: &mut [u8], factors: S::F) {
+        let s = self.s;
+        let (mut divisors, mut reciprocals) = ([0.0; GROUPS], [0.0; GROUPS]);
+        s.store(factors, &mut divisors);
+        s.store(s.div(s.splat(1.0), factors), &mut reciprocals);
+        let factors = divisors.into_iter().zip(reciprocals);
+        if x.len() == group * GROUPS {
+            let groups = x.chunks_exact(group).zip(codes.chunks_exact_mut(group));
+            for ((x, codes), (factor, reciprocal)) in groups.zip(factors) {
+                self.encode_group::<G>(x, codes, s.splat(factor), s.splat(reciprocal));
+            }
+        } else {
+            let groups = x.chunks(group).zip(codes.chunks_mut(group));
+            for ((x, codes), (factor, reciprocal)) in groups.zip(factors) {
+                self.encode_group::<G>(x, codes, s.splat(factor), s.splat(reciprocal));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn encode_group<G: Scaling>(self, x: &[f32], codes: &mut [u8], factor: S::F, reciprocal: S::F) {
+        let Self { s, codec, .. } = self;
+        let (chunks, tail) = x.as_chunks::<LANES>();
+        let (code_chunks, code_tail) = codes.as_chunks_mut::<LANES>();
+        for (x, codes) in chunks.iter().zip(code_chunks) {
+            // This half of the work leaves the memory idle: groups to come are read meanwhile.
+            s.prefetch(x.as_ptr().wrapping_add(AHEAD));
+            s.store_u8(codec.encode(s, G::apply(s, s.load(x), factor, reciprocal)), codes);
+        }
+        if !tail.is_empty() {
+            let mut whole = [0; LANES];
+            let x = s.load_partial(tail, 0.0);
+            s.store_u8(codec.encode(s, G::apply(s, x, factor, reciprocal)), &mut whole);
+            code_tail.copy_from_slice(&whole[..code_tail.len()]);
+        }
+    }
+
+    #[inline(always)]
+    fn decode(self, group: usize, codes: &[u8], scales: &[u8], out: &mut [f32]) {
+        let span = group * GROUPS;
+        let (codes, mut out) = (codes.chunks_exact(span), out.chunks_exact_mut(span));
+        let codes_rest = codes.remainder();
+        let mut scales = scales.chunks(self.rule.bytes() * GROUPS);
+        for (codes, out) in codes.zip(&mut out) {
+            let scales = scales.next().expect("scales of a span");
+            self.decode_span(codes.chunks_exact(group), scales, out.chunks_exact_mut(group));
+        }
+        if let Some(scales) = scales.next() {
+            let out = out.into_remainder().chunks_mut(group);
+            self.decode_span(codes_rest.chunks(group), scales, out);
+        }
+    }
+
+    #[inline(always)]
+    fn decode_span<'a>(
+        self,
+        codes: impl Iterator<Item = &'a [u8]>,
+        scales: &[u8],
+        out: impl Iterator<Item = &'a mut [f32]>,
+    ) {
+        let Self { s, rule, .. } = self;
         let mut scale_array = [0.0; GROUPS];
-        s.store(rule.decode(s, s.bits(s.load(&scale_codes))), &mut scale_array);
-        let groups = codes.chunks(params.group).zip(out.chunks_mut(params.group));
-        for ((codes, out), scale) in groups.zip(scale_array) {
+        s.store(rule.decode(s, load_scales(s, rule.bytes(), scales)), &mut scale_array);
+        for ((codes, out), scale) in codes.zip(out).zip(scale_array) {
             let scale = s.splat(scale);
             let (chunks, tail) = codes.as_chunks::<LANES>();
             let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
             for (codes, out) in chunks.iter().zip(out_chunks) {
-                let value = codec.decode(s, s.load_u8(codes));
-                s.store(s.canonical(s.mul(value, scale)), out);
+                s.store(self.value(s.load_u8(codes), scale), out);
             }
             if !tail.is_empty() {
                 let mut whole = [0; LANES];
                 whole[..tail.len()].copy_from_slice(tail);
-                let value = codec.decode(s, s.load_u8(&whole));
-                s.store_partial(s.canonical(s.mul(value, scale)), out_tail);
+                s.store_partial(self.value(s.load_u8(&whole), scale), out_tail);
             }
         }
     }
 }
 
+/// The largest magnitudes in each lane as bits, which for NaN are above those of infinity.
+#[inline(always)]
+fn largest_magnitudes<S: ConvertLanes>(s: S, x: &[f32]) -> S::I {
+    let magnitude = s.splat_i(i32::MAX);
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let mut largest = s.splat_i(0);
+    for x in chunks {
+        largest = s.max_i(largest, s.and_i(s.bits(s.load(x)), magnitude));
+    }
+    if !tail.is_empty() {
+        largest = s.max_i(largest, s.and_i(s.bits(s.load_partial(tail, 0.0)), magnitude));
+    }
+    largest
+}
+
 /// The largest magnitude of all, as bits that for NaN are above those of infinity.
 #[inline(always)]
 pub(super) fn amax<S: ConvertLanes>(s: S, x: &[f32]) -> u32 {
-    largest_magnitude(s, x).cast_unsigned()
+    s.reduce_max_i(largest_magnitudes(s, x)).cast_unsigned()
 }
 
 pub(super) fn amax_scalar(x: &[f32]) -> u32 {

@@ -6,6 +6,7 @@
 //! decode          x = value(code)
 //! encode_groups   scale = rule(max |x| of the group),  code = format(x · 1/scale or x / scale)
 //! decode_groups   x = value(code) · scale
+//! stream          out[i] = x[i]                        past the caches
 //! pack, unpack    codes of one byte each ↔ codes of 1 to 7 bits without gaps (`dyadic_formats::pack`)
 //! ```
 //!
@@ -24,6 +25,7 @@ mod groups;
 mod lanes;
 mod pack;
 mod quantize;
+mod stream;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub use self::codec::CodeBook16;
 pub(crate) use self::groups::GroupParams;
 pub use self::groups::ScaleFormat;
 pub(crate) use self::pack::{OPS_PACK, OPS_UNPACK, PackFn, UnpackFn};
+pub(crate) use self::stream::{OP as STREAM, StreamFn};
 use crate::lanes::lane_op;
 use crate::registry::Op;
 

@@ -11,6 +11,7 @@ use dyadic_formats::{
 use super::GroupOp;
 use super::codec::{CodeBook16, FLOATS, IntCodec};
 use super::groups::{GroupParams, ScaleFormat};
+use super::stream::Stage;
 use crate::registry::Kernels;
 
 /// Codes of the buffer between conversion and packing: with their f32 they fit the first-level cache twice.
@@ -314,10 +315,11 @@ impl Kernels {
         let run_scales = run.div_ceil(group) * plan.scale_bytes();
         scales.resize(x.len() / run * run_scales, 0);
         let run_bytes = pack::packed_len(run, bits)?;
+        let mut stage = Stage::new(self, codes.len(), BUFFER);
         let runs = x.chunks(run).zip(codes.chunks_mut(run_bytes));
         for ((x, codes), scales) in runs.zip(scales.chunks_mut(run_scales)) {
             let params = plan.params(group, nvfp4);
-            if !self.encode_run(&plan, &params, bits, x, codes, scales) {
+            if !self.encode_run(&plan, &params, bits, x, codes, scales, &mut stage) {
                 return None;
             }
         }
@@ -333,14 +335,15 @@ impl Kernels {
         x: &[f32],
         codes: &mut [u8],
         scales: &mut [u8],
+        stage: &mut Stage<u8>,
     ) -> bool {
         let kernel = self.encode_groups[plan.op as usize].function;
-        if bits == 8 {
-            // SAFETY: this set holds kernels that the CPU supports; `codes` has a byte for each value, `scales` one scale for each group.
-            return unsafe { kernel(params, x, codes, scales) };
-        }
         let mut buffer = [0u8; BUFFER];
         if params.group > BUFFER {
+            if bits == 8 {
+                // SAFETY: this set holds kernels that the CPU supports; `codes` has a byte for each value, `scales` one scale for each group.
+                return unsafe { kernel(params, x, codes, scales) };
+            }
             let mut whole = vec![0; x.len()];
             // SAFETY: as above.
             let finite = unsafe { kernel(params, x, &mut whole, scales) };
@@ -355,10 +358,14 @@ impl Kernels {
         let mut finite = true;
         let parts = x.chunks(part).zip(codes.chunks_mut(part_bytes));
         for ((x, codes), scales) in parts.zip(scales.chunks_mut(scale_bytes)) {
-            let buffer = &mut buffer[..x.len()];
-            // SAFETY: as above.
-            finite &= unsafe { kernel(params, x, buffer, scales) };
-            self.pack(bits, buffer, codes);
+            stage.write(codes, |packed| {
+                let codes = if bits == 8 { &mut *packed } else { &mut buffer[..x.len()] };
+                // SAFETY: as above.
+                finite &= unsafe { kernel(params, x, codes, scales) };
+                if bits < 8 {
+                    self.pack(bits, &buffer[..x.len()], packed);
+                }
+            });
         }
         finite
     }
@@ -378,23 +385,28 @@ impl Kernels {
         if let Element::Float(float) = format.element
             && (float == Float::F16 || float == Float::BF16)
         {
-            // The kernels overflow to infinity; below the first number that does, the policies agree.
-            let overflow = if float == Float::F16 { 65520.0 } else { f32::from_bits(0x7F7F_8000) };
-            let agrees = options.overflow == Overflow::Ieee || self.largest_magnitude(x) < overflow;
-            if options.rounding != Rounding::NearestEven || !agrees {
+            if options.rounding != Rounding::NearestEven {
                 return None;
             }
-            let mut buffer = [0u16; BUFFER / 2];
+            // The kernels overflow to infinity; below the first number that does, the policies agree.
+            let overflow = if float == Float::F16 { 65520.0 } else { f32::from_bits(0x7F7F_8000) };
+            let agrees = |x: &[f32]| {
+                options.overflow == Overflow::Ieee || self.largest_magnitude(x) < overflow
+            };
+            let mut stage = Stage::new(self, bytes.len(), BUFFER);
             for (x, bytes) in x.chunks(BUFFER / 2).zip(bytes.chunks_mut(BUFFER)) {
-                let buffer = &mut buffer[..x.len()];
-                if float == Float::F16 {
-                    self.f32_to_f16(x, buffer);
-                } else {
-                    self.f32_to_bf16(x, buffer);
+                if !agrees(x) {
+                    return None;
                 }
-                for (code, bytes) in buffer.iter().zip(bytes.as_chunks_mut().0) {
-                    *bytes = code.to_le_bytes();
-                }
+                stage.write(bytes, |bytes| {
+                    with_halves_mut(bytes, |halves| {
+                        if float == Float::F16 {
+                            self.f32_to_f16(x, halves);
+                        } else {
+                            self.f32_to_bf16(x, halves);
+                        }
+                    });
+                });
             }
             return Some(());
         }
@@ -403,12 +415,7 @@ impl Kernels {
             return None;
         }
         let (_, float) = FLOATS[index];
-        if float.nan().is_none()
-            && options.nan != NanPolicy::Max
-            && self.largest_magnitude(x).is_nan()
-        {
-            return None;
-        }
+        let refuses_nan = float.nan().is_none() && options.nan != NanPolicy::Max;
         let random = match options.rounding {
             Rounding::NearestEven => None,
             Rounding::Stochastic(StochasticBits { count: 32, remainder: Remainder::Drop }) => {
@@ -418,22 +425,28 @@ impl Kernels {
         };
         let mut buffer = [0u8; BUFFER];
         let part_bytes = BUFFER * bits as usize / 8;
+        let mut stage = Stage::new(self, bytes.len(), part_bytes);
         for (part, (x, bytes)) in x.chunks(BUFFER).zip(bytes.chunks_mut(part_bytes)).enumerate() {
-            let codes = if bits == 8 { &mut *bytes } else { &mut buffer[..x.len()] };
-            match random {
-                // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
-                None => unsafe { (self.encode[index].function)(x, codes) },
-                Some(seed) => {
-                    let first = (part * BUFFER) as u64;
-                    // A part does not straddle a multiple of 2^32.
-                    let key = RandomKey::new(seed, (first >> 32) as u32);
+            if refuses_nan && self.largest_magnitude(x).is_nan() {
+                return None;
+            }
+            stage.write(bytes, |bytes| {
+                let codes = if bits == 8 { &mut *bytes } else { &mut buffer[..x.len()] };
+                match random {
                     // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
-                    unsafe { (self.encode_random[index].function)(x, key, first as u32, codes) }
+                    None => unsafe { (self.encode[index].function)(x, codes) },
+                    Some(seed) => {
+                        let first = (part * BUFFER) as u64;
+                        // A part does not straddle a multiple of 2^32.
+                        let key = RandomKey::new(seed, (first >> 32) as u32);
+                        // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
+                        unsafe { (self.encode_random[index].function)(x, key, first as u32, codes) }
+                    }
                 }
-            }
-            if bits < 8 {
-                self.pack(bits, &buffer[..x.len()], bytes);
-            }
+                if bits < 8 {
+                    self.pack(bits, &buffer[..x.len()], bytes);
+                }
+            });
         }
         Some(())
     }
@@ -463,6 +476,7 @@ impl Kernels {
         let kernel = self.decode_groups[plan.op as usize].function;
         let run_bytes = (run * bits as usize).div_ceil(8);
         let mut buffer = [0u8; BUFFER];
+        let mut stage = Stage::new(self, out.len(), BUFFER);
         let runs = codes.chunks(run_bytes).zip(out.chunks_mut(run));
         for ((codes, out), scales) in runs.zip(scales.chunks(run_scales)) {
             // A group longer than the buffer is decoded in parts that repeat its scale.
@@ -477,18 +491,21 @@ impl Kernels {
                 let first = if repeats { 0 } else { index * groups * scale_bytes };
                 let last = (first + groups * scale_bytes).min(scales.len());
                 let scales = &scales[first..last];
-                let codes = if bits == 8 {
-                    codes
-                } else {
-                    let buffer = &mut buffer[..out.len()];
-                    self.unpack(bits, codes, buffer);
-                    buffer
-                };
+                let codes = self.codes_of(bits, codes, &mut buffer[..out.len()]);
                 // SAFETY: this set holds kernels that the CPU supports; there is a code for each value and a scale for each group.
-                unsafe { kernel(&params, codes, scales, out) };
+                stage.write(out, |out| unsafe { kernel(&params, codes, scales, out) });
             }
         }
         true
+    }
+
+    /// A byte for each code, in `buffer` if they have not bytes of their own.
+    fn codes_of<'a>(&self, bits: u32, bytes: &'a [u8], buffer: &'a mut [u8]) -> &'a [u8] {
+        if bits == 8 {
+            return bytes;
+        }
+        self.unpack(bits, bytes, buffer);
+        buffer
     }
 
     fn decode_elements(&self, element: &Element, bytes: &[u8], out: &mut [f32]) -> bool {
@@ -496,34 +513,58 @@ impl Kernels {
         if let Element::Float(float) = *element
             && (float == Float::F16 || float == Float::BF16)
         {
-            let mut buffer = [0u16; BUFFER / 2];
+            let mut stage = Stage::new(self, out.len(), BUFFER / 2);
             for (bytes, out) in bytes.chunks(BUFFER).zip(out.chunks_mut(BUFFER / 2)) {
-                let buffer = &mut buffer[..out.len()];
-                for (code, bytes) in buffer.iter_mut().zip(bytes.as_chunks().0) {
-                    *code = u16::from_le_bytes(*bytes);
-                }
-                if float == Float::F16 {
-                    self.f16_to_f32(buffer, out);
-                } else {
-                    self.bf16_to_f32(buffer, out);
-                }
+                stage.write(out, |out| {
+                    with_halves(bytes, |halves| {
+                        if float == Float::F16 {
+                            self.f16_to_f32(halves, out);
+                        } else {
+                            self.bf16_to_f32(halves, out);
+                        }
+                    });
+                });
             }
             return true;
         }
         let Some(index) = float_index(element) else { return false };
         let mut buffer = [0u8; BUFFER];
         let part_bytes = BUFFER * bits as usize / 8;
+        let mut stage = Stage::new(self, out.len(), BUFFER);
         for (bytes, out) in bytes.chunks(part_bytes).zip(out.chunks_mut(BUFFER)) {
-            let codes = if bits == 8 {
-                bytes
-            } else {
-                let buffer = &mut buffer[..out.len()];
-                self.unpack(bits, bytes, buffer);
-                buffer
-            };
+            let codes = self.codes_of(bits, bytes, &mut buffer[..out.len()]);
             // SAFETY: this set holds kernels that the CPU supports, and the lengths are equal.
-            unsafe { (self.decode[index].function)(codes, out) }
+            stage.write(out, |out| unsafe { (self.decode[index].function)(codes, out) });
         }
         true
     }
+}
+
+/// Calls `write` with the codes that little-endian `bytes` are to become.
+fn with_halves_mut(bytes: &mut [u8], write: impl FnOnce(&mut [u16])) {
+    // SAFETY: any two bytes are a u16.
+    let (head, halves, tail) = unsafe { bytes.align_to_mut() };
+    if cfg!(target_endian = "little") && head.is_empty() && tail.is_empty() {
+        return write(halves);
+    }
+    let mut buffer = [0; BUFFER / 2];
+    let buffer = &mut buffer[..bytes.len() / 2];
+    write(buffer);
+    for (code, bytes) in buffer.iter().zip(bytes.as_chunks_mut().0) {
+        *bytes = code.to_le_bytes();
+    }
+}
+
+/// Calls `read` with the codes that little-endian `bytes` hold.
+fn with_halves(bytes: &[u8], read: impl FnOnce(&[u16])) {
+    // SAFETY: any two bytes are a u16.
+    let (head, halves, tail) = unsafe { bytes.align_to() };
+    if cfg!(target_endian = "little") && head.is_empty() && tail.is_empty() {
+        return read(halves);
+    }
+    let mut buffer = [0; BUFFER / 2];
+    for (code, bytes) in buffer.iter_mut().zip(bytes.as_chunks().0) {
+        *code = u16::from_le_bytes(*bytes);
+    }
+    read(&buffer[..bytes.len() / 2]);
 }

@@ -399,3 +399,49 @@ fn code_books_must_rise() {
     let values: Vec<f32> = (0..16u8).map(|code| float.decode(code.into()) as f32).collect();
     assert!(CodeBook16::new(&values).is_none());
 }
+
+#[test]
+fn streams_are_copies_that_keep_to_their_slices() {
+    let mut rng = Rng::new(5);
+    for len in lengths().chain([63, 64, 65, 4096, 4099]) {
+        let source: Vec<u8> = (0..len).map(|_| rng.next_u8()).collect();
+        for flush in Flush::BOTH {
+            let guarded = Guarded::new(&source, flush);
+            for kernel in STREAM.supported() {
+                let mut out = Guarded::filled(7u8, len, flush);
+                // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                unsafe { (kernel.function)(&guarded, &mut out) };
+                assert_eq!(&*out, &*source, "{} of {len}", kernel.name);
+            }
+        }
+    }
+}
+
+/// Results of more than 8 MiB leave by way of a buffer.
+#[test]
+fn large_tensors_equal_their_parts() {
+    const COLUMNS: usize = 4096;
+    const ROWS: usize = (9 << 20) / COLUMNS;
+    let mut rng = Rng::new(6);
+    let x = rng.normal_vec(ROWS * COLUMNS, 3.0);
+    let options = EncodeOptions::default();
+    for kernels in Isa::supported().map(|isa| Kernels::for_isa(isa).expect("supported")) {
+        for name in ["f16", "e4m3fn", "e2m1", "mxfp8_e4m3", "int8:g128:f16", "int8:channel:f32"] {
+            let format = Format::parse(name).expect("a format");
+            let whole = kernels.quantize(&format, &x, ROWS, COLUMNS, &options).expect("a kernel");
+            let mut values = vec![0.0; x.len()];
+            assert!(kernels.dequantize(&whole, &mut values), "{name}");
+            let (mut codes, mut expected) = (Vec::new(), Vec::new());
+            for x in x.chunks(x.len() / 8) {
+                let rows = x.len() / COLUMNS;
+                let part = kernels.quantize(&format, x, rows, COLUMNS, &options).expect("a kernel");
+                codes.extend_from_slice(&part.codes);
+                let mut values = vec![0.0; x.len()];
+                assert!(kernels.dequantize(&part, &mut values), "{name}");
+                expected.extend(values);
+            }
+            assert!(whole.codes == codes, "codes of {name} on {}", kernels.isa());
+            assert!(values == expected, "values of {name} on {}", kernels.isa());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Conversions between f32 and low-bit formats, as a fraction of the speed of a copy that moves the same bytes.
 //!
-//! `cargo bench -p dyadic-kernels --bench convert`. From memory: 64 MiB of f32. Times are minima, interleaved with the copies. A format that needs the
-//! largest magnitude of the tensor first counts both readings.
+//! `cargo bench -p dyadic-kernels --bench convert [-- --json]`. From memory: 64 MiB of f32. Times are minima, interleaved with the copies. A format that
+//! needs the largest magnitude of the tensor first counts both readings.
 
 #![expect(
     clippy::print_stdout,
@@ -10,6 +10,7 @@
 )]
 
 use std::hint::black_box;
+use std::thread;
 use std::time::Instant;
 
 use dyadic_formats::{EncodeOptions, Format, Quantized, Rounding, StochasticBits};
@@ -17,6 +18,7 @@ use dyadic_kernels::{Isa, Kernels};
 use dyadic_testkit::Rng;
 
 const LEN: usize = 1 << 24;
+const COLUMNS: usize = 4096;
 const ROUNDS: usize = 12;
 
 const FORMATS: [&str; 20] = [
@@ -42,72 +44,121 @@ const FORMATS: [&str; 20] = [
     "int5:g64:f16",
 ];
 
-fn seconds(body: impl FnOnce()) -> f64 {
+/// What one thread converts, and what it copies to compare.
+struct Part {
+    x: Vec<f32>,
+    quantized: Quantized,
+    out: Vec<f32>,
+    source: Vec<u8>,
+    target: Vec<u8>,
+}
+
+/// The seconds that all threads take for their parts.
+fn seconds(parts: &mut [Part], body: impl Fn(&mut Part) + Sync) -> f64 {
     let start = Instant::now();
-    body();
+    let (first, others) = parts.split_first_mut().expect("a part for each thread");
+    thread::scope(|scope| {
+        let body = &body;
+        for part in others {
+            scope.spawn(move || body(part));
+        }
+        body(first);
+    });
     start.elapsed().as_secs_f64()
 }
 
-/// The best time of the conversion and of a copy that moves `bytes`, in turn.
-fn compare(bytes: usize, source: &[u8], target: &mut [u8], mut body: impl FnMut()) -> (f64, f64) {
-    let half = bytes / 2;
-    let (mut conversion, mut copy) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..ROUNDS {
-        conversion = conversion.min(seconds(&mut body));
-        copy = copy.min(seconds(|| target[..half].copy_from_slice(black_box(&source[..half]))));
-        black_box(&mut *target);
-    }
-    (conversion, copy)
+/// A line of the table: GB/s of the conversion and of a copy that moves as many bytes, which `body` reads and writes in each part.
+struct Line {
+    format: &'static str,
+    direction: &'static str,
+    threads: usize,
+    rate: f64,
+    copy_rate: f64,
 }
 
-fn report(name: &str, direction: &str, bytes: usize, (conversion, copy): (f64, f64)) {
-    let rate = |seconds: f64| bytes as f64 / seconds / 1e9;
-    println!(
-        "{name:<16} {direction:<10} {:6.2} GB/s   copy {:6.2} GB/s   {:4.0} %",
-        rate(conversion),
-        rate(copy),
-        100.0 * copy / conversion
-    );
+impl Line {
+    fn measure(
+        (format, direction): (&'static str, &'static str),
+        parts: &mut [Part],
+        bytes: usize,
+        body: impl Fn(&mut Part) + Sync,
+    ) -> Self {
+        let (mut conversion, mut copy) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..ROUNDS {
+            conversion = conversion.min(seconds(parts, &body));
+            copy = copy.min(seconds(parts, |Part { source, target, .. }| {
+                target[..bytes / 2].copy_from_slice(black_box(&source[..bytes / 2]));
+                black_box(target);
+            }));
+        }
+        let rate = |seconds: f64| (bytes * parts.len()) as f64 / seconds / 1e9;
+        let threads = parts.len();
+        Self { format, direction, threads, rate: rate(conversion), copy_rate: rate(copy) }
+    }
+
+    fn print(&self, json: bool) {
+        let Self { format, direction, threads, rate, copy_rate } = self;
+        let ratio = rate / copy_rate;
+        if json {
+            println!(
+                r#"{{"format":"{format}","direction":"{direction}","threads":{threads},"gigabytesPerSecond":{rate:.2},"copyGigabytesPerSecond":{copy_rate:.2},"ratio":{ratio:.2}}}"#
+            );
+        } else {
+            println!(
+                "{format:<14} {direction:<10} {threads} threads {rate:6.2} GB/s   copy {copy_rate:6.2} GB/s   {:4.0} %",
+                100.0 * ratio
+            );
+        }
+    }
 }
 
 fn main() {
+    let json = std::env::args().any(|argument| argument == "--json");
     let isa = Isa::active().expect("a supported instruction set");
     let kernels = Kernels::for_isa(isa).expect("a supported instruction set");
-    println!("{isa}, one thread, {} MiB of f32; bytes read and written", (LEN * 4) >> 20);
-    let mut rng = Rng::new(1);
-    let mut x = rng.normal_vec(1 << 16, 1.0);
+    if !json {
+        println!("{isa}, {} MiB of f32; bytes read and written", (LEN * 4) >> 20);
+    }
+    let mut x = Rng::new(1).normal_vec(1 << 16, 1.0);
     while x.len() < LEN {
         x.extend_from_within(..);
     }
-    let mut out = vec![0.0f32; LEN];
-    let source = vec![1u8; LEN * 8];
-    let mut target = vec![2u8; LEN * 8];
-    for name in FORMATS {
-        let format = Format::parse(name).expect("a format");
-        let options = EncodeOptions::default();
-        let mut quantized =
-            kernels.quantize(&format, &x, LEN / 4096, 4096, &options).expect("a kernel");
-        let low = quantized.byte_len();
-        let readings = if name == "nvfp4" || name.ends_with("tensor") { 2 } else { 1 };
-        let bytes = readings * LEN * 4 + low;
-        let times = compare(bytes, &source, &mut target, || {
-            assert!(kernels.quantize_into(black_box(&x), &options, &mut quantized));
-        });
-        report(name, "encode", bytes, times);
-        let times = compare(LEN * 4 + low, &source, &mut target, || {
-            assert!(kernels.dequantize(black_box(&quantized).view(), &mut out));
-        });
-        report(name, "decode", LEN * 4 + low, times);
-        if ["e4m3fn", "e5m2", "e2m1"].contains(&name) {
-            let options = EncodeOptions {
-                rounding: Rounding::Stochastic(StochasticBits::default()),
-                ..options
+    let most_threads = thread::available_parallelism().map_or(1, usize::from).min(2);
+    for threads in 1..=most_threads {
+        let len = LEN / threads;
+        for name in FORMATS {
+            let format = Format::parse(name).expect("a format");
+            let options = EncodeOptions::default();
+            let mut parts: Vec<Part> = x
+                .chunks(len)
+                .map(|x| Part {
+                    x: x.to_vec(),
+                    quantized: kernels
+                        .quantize(&format, x, len / COLUMNS, COLUMNS, &options)
+                        .expect("a kernel"),
+                    out: vec![0.0; len],
+                    source: vec![1; len * 8],
+                    target: vec![2; len * 8],
+                })
+                .collect();
+            let low = parts[0].quantized.byte_len();
+            let readings = if name == "nvfp4" || name.ends_with("tensor") { 2 } else { 1 };
+            let encode = |options: EncodeOptions| {
+                move |Part { x, quantized, .. }: &mut Part| {
+                    assert!(kernels.quantize_into(black_box(x), &options, quantized));
+                }
             };
-            let mut random = Quantized { ..quantized.clone() };
-            let times = compare(bytes, &source, &mut target, || {
-                assert!(kernels.quantize_into(black_box(&x), &options, &mut random));
-            });
-            report(name, "stochastic", bytes, times);
+            let bytes = readings * len * 4 + low;
+            Line::measure((name, "encode"), &mut parts, bytes, encode(options)).print(json);
+            let decode = |Part { quantized, out, .. }: &mut Part| {
+                assert!(kernels.dequantize(black_box(quantized).view(), out));
+            };
+            Line::measure((name, "decode"), &mut parts, len * 4 + low, decode).print(json);
+            if ["e4m3fn", "e5m2", "e2m1"].contains(&name) {
+                let rounding = Rounding::Stochastic(StochasticBits::default());
+                let options = EncodeOptions { rounding, ..options };
+                Line::measure((name, "stochastic"), &mut parts, bytes, encode(options)).print(json);
+            }
         }
     }
 }

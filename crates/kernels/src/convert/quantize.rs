@@ -23,6 +23,8 @@ const INFINITY: u32 = 0x7F80_0000;
 /// How a format is converted.
 struct Plan {
     op: GroupOp,
+    /// The bits of a code.
+    bits: u32,
     granularity: Granularity,
     scale_format: ScaleFormat,
     max: f32,
@@ -95,6 +97,7 @@ impl Plan {
         };
         Some(Self {
             op,
+            bits: format.element.bits(),
             granularity: *granularity,
             scale_format,
             max: max_magnitude(&format.element),
@@ -106,7 +109,7 @@ impl Plan {
 
     /// The elements of a group, and of a run of groups that are counted from its start: the whole tensor, or a row of it. `None` where codes of a
     /// run do not begin at a byte, or a group is too long for the buffer.
-    fn runs(&self, bits: u32, rows: usize, columns: usize) -> Option<(usize, usize)> {
+    fn runs(&self, rows: usize, columns: usize) -> Option<(usize, usize)> {
         let (group, run) = match self.granularity {
             Granularity::Tensor => (rows * columns, rows * columns),
             Granularity::Channel => (columns, columns),
@@ -116,7 +119,7 @@ impl Plan {
             Granularity::Group(group) => (group as usize, columns),
             Granularity::Block { .. } => return None,
         };
-        let aligned = (run * bits as usize).is_multiple_of(8) || run == rows * columns;
+        let aligned = (run * self.bits as usize).is_multiple_of(8) || run == rows * columns;
         let fits = group <= BUFFER && group.is_multiple_of(8) || group >= run;
         (aligned
             && fits
@@ -302,7 +305,7 @@ impl Kernels {
         if options.rounding != Rounding::NearestEven || options.overflow == Overflow::Wrap {
             return None;
         }
-        let (group, run) = plan.runs(bits, rows, columns)?;
+        let (group, run) = plan.runs(rows, columns)?;
         let mut nvfp4 = Nvfp4Scales { encode: 1.0, decode: 1.0 };
         if let GroupOp::Nvfp4 = plan.op {
             let largest = self.largest_magnitude(x);
@@ -319,7 +322,7 @@ impl Kernels {
         let runs = x.chunks(run).zip(codes.chunks_mut(run_bytes));
         for ((x, codes), scales) in runs.zip(scales.chunks_mut(run_scales)) {
             let params = plan.params(group, nvfp4);
-            if !self.encode_run(&plan, &params, bits, x, codes, scales, &mut stage) {
+            if !self.encode_run(&plan, &params, x, codes, scales, &mut stage) {
                 return None;
             }
         }
@@ -331,12 +334,12 @@ impl Kernels {
         &self,
         plan: &Plan,
         params: &GroupParams,
-        bits: u32,
         x: &[f32],
         codes: &mut [u8],
         scales: &mut [u8],
         stage: &mut Stage<u8>,
     ) -> bool {
+        let bits = plan.bits;
         let kernel = self.encode_groups[plan.op as usize].function;
         let mut buffer = [0u8; BUFFER];
         if params.group > BUFFER {
@@ -467,7 +470,7 @@ impl Kernels {
             return self.decode_elements(&format.element, codes, out);
         }
         let Some(plan) = Plan::new(format) else { return false };
-        let Some((group, run)) = plan.runs(bits, rows, columns) else { return false };
+        let Some((group, run)) = plan.runs(rows, columns) else { return false };
         let scale_bytes = plan.scale_bytes();
         let run_scales = run.div_ceil(group) * scale_bytes;
         assert_eq!(scales.len(), out.len() / run * run_scales, "bytes of the scales");

@@ -38,7 +38,9 @@ fn avx2(source: &[u8], out: &mut [u8]) {
     let (source_lines, source_tail) = source.as_chunks::<LINE>();
     let (out_lines, out_tail) = out.as_chunks_mut::<LINE>();
     for (source, out) in source_lines.iter().zip(out_lines) {
-        let (source, out) = (source.as_ptr().cast(), out.as_mut_ptr().cast::<__m256i>());
+        let source = source.as_ptr().cast();
+        #[expect(clippy::cast_ptr_alignment, reason = "a line begins at a multiple of 64")]
+        let out = out.as_mut_ptr().cast::<__m256i>();
         // SAFETY: both have 64 bytes, and `out` begins at a multiple of 64.
         unsafe {
             _mm256_stream_si256(out, _mm256_loadu_si256(source));

@@ -72,6 +72,14 @@ export {
   resolveModel,
 } from './models/resolve.ts';
 export * from './ops.ts';
+export { type RawArray, readNpy, readNpyBytes, writeNpy } from './tensor/npy.ts';
+export {
+  readSafetensors,
+  SafetensorsFile,
+  type SafetensorsInfo,
+  type SafetensorsOptions,
+  writeSafetensors,
+} from './tensor/safetensors.ts';
 export {
   type ConvertOptions,
   type NestedNumbers,

@@ -567,6 +567,16 @@ export function lend(tensor: Tensor, what: string): { format: NativeFormat; matr
 }
 
 /**
+ * Where the elements of a tensor lie.
+ *
+ * @throws DyadicError `ERR_DISPOSED`.
+ * @internal
+ */
+export function layoutOfTensor(tensor: Tensor): Layout {
+  return layoutOf(tensor);
+}
+
+/**
  * A tensor of parts that were read from elsewhere.
  *
  * @throws DyadicError `ERR_SHAPE` where they do not fit.

@@ -2,17 +2,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DyadicError, describe, formatNames, lMul, parseFormat } from '../../ts/index.ts';
-
-const codeOf = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof DyadicError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
+import { describe, formatNames, lMul, parseFormat } from '../../ts/index.ts';
+import { codeOf } from '../support/codes.ts';
 
 test('names are those of the literature, ml_dtypes names are aliases', () => {
   expect(parseFormat('float8_e4m3fn').name).toBe('e4m3fn');

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DyadicError, Tensor } from '../../ts/index.ts';
+import { codeOf } from '../support/codes.ts';
 
 const wave = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i * i));
 
@@ -34,15 +35,7 @@ test('a worker has the same tensor in the same memory', async () => {
 const message = () => Tensor.from(wave(96), { format: 'int4:g32:f16:zp', shape: [3, 32] }).toMessage();
 
 test('wrong messages are coded errors', () => {
-  const code = (change: object): string => {
-    try {
-      Tensor.fromMessage({ ...message(), ...change });
-    } catch (error) {
-      if (error instanceof DyadicError) return error.code;
-      throw error;
-    }
-    return 'no error';
-  };
+  const code = (change: object) => codeOf(() => Tensor.fromMessage({ ...message(), ...change }));
   expect(code({})).toBe('no error');
   for (const change of [
     { type: 'tensor' },

@@ -2,17 +2,8 @@ import { inspect } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DyadicError, describe, formatNames, parseFormat, Tensor } from '../../ts/index.ts';
-
-const codeOf = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof DyadicError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
+import { describe, formatNames, parseFormat, Tensor } from '../../ts/index.ts';
+import { codeOf } from '../support/codes.ts';
 
 const wave = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i * i));
 

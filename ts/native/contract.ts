@@ -139,6 +139,23 @@ export interface NativeTensor {
   superScales: Float32Array;
 }
 
+/** A tensor to be written to a file. */
+export interface NativeFileTensor {
+  name: string;
+  /** By the names of safetensors files. */
+  dtype: string;
+  shape: number[];
+  byteLength: number;
+}
+
+/** The header of a file to be written. */
+export interface NativeHeader {
+  /** Its bytes, one a character. */
+  bytes: string;
+  /** The order in which the data of the tensors follows. */
+  order: number[];
+}
+
 export interface NativeBinding extends NativeOps, NativeLaboratory {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
@@ -178,4 +195,10 @@ export interface NativeBinding extends NativeOps, NativeLaboratory {
     target: Uint8Array,
   ): void;
   checkTensor(format: NativeFormat, tensor: NativeTensor): void;
+  /** `bytes` are the beginning of a file of `fileBytes` bytes; JSON. */
+  readSafetensorsHeader(path: string, bytes: Uint8Array, fileBytes: number): string;
+  /** Keys and texts of the metadata by turns. */
+  safetensorsHeader(metadata: string[], tensors: NativeFileTensor[]): NativeHeader;
+  readNpyHeader(path: string, bytes: Uint8Array, fileBytes: number): string;
+  npyHeader(tensor: NativeFileTensor): NativeHeader;
 }

@@ -84,7 +84,8 @@ export function readMessage(message: unknown): Layout {
   return { format, dimensions: lengths, order: [...order], parts: partsAt(buffer, at, byteLengths) };
 }
 
-function isPermutation(value: unknown, count: number): value is readonly number[] {
+/** Whether a value is a permutation of so many axes. */
+export function isPermutation(value: unknown, count: number): value is readonly number[] {
   return (
     Array.isArray(value) &&
     value.length === count &&

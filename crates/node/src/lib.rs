@@ -8,6 +8,7 @@
     reason = "the functions are called from JavaScript, which owns what it passes; ts/ documents their errors"
 )]
 
+pub mod array_files;
 pub mod error;
 pub mod format;
 pub mod hub;

@@ -140,7 +140,7 @@ impl NpyFile {
     }
 
     fn read(file: FileMap) -> Result<Self, ModelError> {
-        match parse(file.bytes()) {
+        match parse(file.bytes(), file.bytes().len()) {
             Ok((header, data)) => Ok(Self { file, header, data }),
             Err(kind) => Err(NpyError { file: file.path().display().to_string(), kind }.into()),
         }
@@ -172,17 +172,53 @@ impl NpyFile {
     }
 }
 
+/// What the beginning of an `.npy` file says, for somebody else to read the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NpyHeader {
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// Whether the first dimension, not the last, is that of neighbouring elements.
+    pub fortran_order: bool,
+    /// The dimensions.
+    pub shape: Vec<usize>,
+    /// Where the data lies, from the beginning of the file.
+    pub data: Range<usize>,
+}
+
+/// Reads the header of a file of `file_len` bytes, of which `bytes` are the beginning, with the whole header.
+///
+/// # Errors
+/// As [`NpyFile::open`].
+pub fn read_header(name: &str, bytes: &[u8], file_len: usize) -> Result<NpyHeader, ModelError> {
+    match parse(bytes, file_len) {
+        Ok((Header { dtype, fortran_order, shape }, data)) => {
+            Ok(NpyHeader { dtype, fortran_order, shape, data })
+        }
+        Err(kind) => Err(NpyError { file: name.to_owned(), kind }.into()),
+    }
+}
+
 /// The bytes of an `.npy` file of version 1 with an array in C order, as `NumPy` writes it.
 ///
 /// # Errors
 /// `ERR_NPY_DTYPE` for a type that `NumPy` does not have, `ERR_NPY_SHAPE` where `data` has another length than shape and type ask for,
 /// `ERR_NPY_OVERFLOW` where that is no 64-bit number, `ERR_NPY_HEADER` for a shape whose text is longer than 65 535 bytes.
 pub fn to_npy(dtype: Dtype, shape: &[usize], data: &[u8]) -> Result<Vec<u8>, ModelError> {
+    let mut bytes = header_bytes(dtype, shape, data.len())?;
+    bytes.extend_from_slice(data);
+    Ok(bytes)
+}
+
+/// What [`to_npy`] writes before `data_len` bytes of data.
+///
+/// # Errors
+/// As [`to_npy`].
+pub fn header_bytes(dtype: Dtype, shape: &[usize], data_len: usize) -> Result<Vec<u8>, ModelError> {
     let error = |kind| ModelError::from(NpyError { file: "new .npy file".to_owned(), kind });
     let Some(descr) = header::descr(dtype) else {
         return Err(error(NpyErrorKind::Dtype { found: dtype.name().to_owned() }));
     };
-    check_len(dtype, shape, data.len()).map_err(error)?;
+    check_len(dtype, shape, data_len).map_err(error)?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&[1, 0]);
     let text = header::text(descr, shape);
@@ -195,7 +231,6 @@ pub fn to_npy(dtype: Dtype, shape: &[usize], data: &[u8]) -> Result<Vec<u8>, Mod
     bytes.extend_from_slice(text.as_bytes());
     bytes.resize(bytes.len() + padded - text.len() - 1, b' ');
     bytes.push(b'\n');
-    bytes.extend_from_slice(data);
     Ok(bytes)
 }
 
@@ -213,8 +248,8 @@ pub fn write_npy(
         .map_err(|error| FileError::from_io(path, "write", &error).into())
 }
 
-/// The header, and where the data is.
-fn parse(bytes: &[u8]) -> Result<(Header, Range<usize>), NpyErrorKind> {
+/// The header, and where the data is in a file of `file_len` bytes, of which `bytes` are the beginning.
+fn parse(bytes: &[u8], file_len: usize) -> Result<(Header, Range<usize>), NpyErrorKind> {
     let magic = || NpyErrorKind::Magic { found: FileKind::of(bytes) };
     if !bytes.starts_with(MAGIC) {
         return Err(magic());
@@ -235,13 +270,14 @@ fn parse(bytes: &[u8]) -> Result<(Header, Range<usize>), NpyErrorKind> {
         (2 | 3, _) => return Err(truncated("length of the header", len_at, 4)),
         (found, _) => return Err(NpyErrorKind::Version { found }),
     };
-    let (header, data) = bytes
+    let (header, _) = bytes
         .get(header_at..)
         .and_then(|rest| rest.split_at_checked(len))
         .ok_or_else(|| truncated("header", header_at, len))?;
+    let data = header_at + header.len()..file_len;
     let header = header::parse(header, header_at)?;
     check_len(header.dtype, &header.shape, data.len())?;
-    Ok((header, bytes.len() - data.len()..bytes.len()))
+    Ok((header, data))
 }
 
 /// That `found` bytes are what an array takes.

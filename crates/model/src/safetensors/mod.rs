@@ -19,7 +19,7 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 pub use error::{SafetensorsError, SafetensorsErrorKind};
-pub use writer::SafetensorsWriter;
+pub use writer::{Described, SafetensorsWriter, header_bytes};
 
 use crate::ModelError;
 use crate::dtype::Dtype;
@@ -37,6 +37,8 @@ const PREFIX: usize = 8;
 #[derive(Debug)]
 pub struct SafetensorsFile {
     file: FileMap,
+    /// The bytes of the whole file, of which `file` may hold the beginning only.
+    file_len: usize,
     metadata: Vec<(String, String)>,
     /// In the order of their data.
     tensors: Vec<TensorInfo>,
@@ -79,6 +81,12 @@ impl TensorInfo {
         self.byte_len() * 8 / self.dtype.bits()
     }
 
+    /// Where its data lies, from the beginning of the file.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
     /// The length of its data in bytes.
     #[must_use]
     pub fn byte_len(&self) -> usize {
@@ -92,7 +100,9 @@ impl SafetensorsFile {
     /// # Errors
     /// [`ModelError::File`] where the file cannot be opened, [`ModelError::Safetensors`] where it is of another kind or damaged.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        Self::read(FileMap::open(path)?)
+        let file = FileMap::open(path)?;
+        let file_len = file.bytes().len();
+        Self::read(file, file_len)
     }
 
     /// Reads a file that is in memory already; `name` stands in messages for the path.
@@ -100,12 +110,24 @@ impl SafetensorsFile {
     /// # Errors
     /// As [`SafetensorsFile::open`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, ModelError> {
-        Self::read(FileMap::from_bytes(name, bytes))
+        let file_len = bytes.len();
+        Self::read(FileMap::from_bytes(name, bytes), file_len)
     }
 
-    fn read(file: FileMap) -> Result<Self, ModelError> {
-        match parse(file.bytes()) {
-            Ok((metadata, tensors, by_name)) => Ok(Self { file, metadata, tensors, by_name }),
+    /// Reads the header of a file whose data somebody else reads, at [`TensorInfo::range`]. `bytes` are the beginning of the file, with the whole
+    /// header; `file_len` is how long the file is. [`SafetensorsFile::data`] is then an error.
+    ///
+    /// # Errors
+    /// As [`SafetensorsFile::open`].
+    pub fn from_header(name: &str, bytes: Vec<u8>, file_len: usize) -> Result<Self, ModelError> {
+        Self::read(FileMap::from_bytes(name, bytes), file_len)
+    }
+
+    fn read(file: FileMap, file_len: usize) -> Result<Self, ModelError> {
+        match parse(file.bytes(), file_len) {
+            Ok((metadata, tensors, by_name)) => {
+                Ok(Self { file, file_len, metadata, tensors, by_name })
+            }
             Err(kind) => Err(SafetensorsError::new(file.path(), kind).into()),
         }
     }
@@ -175,10 +197,9 @@ impl SafetensorsFile {
                 })
             })
             .collect();
-        let file_bytes = self.file.bytes().len();
         json!({
             "format": "safetensors",
-            "parts": [{ "path": self.path().display().to_string(), "bytes": file_bytes }],
+            "parts": [{ "path": self.path().display().to_string(), "bytes": self.file_len }],
             "parameters": self.tensors.iter().map(TensorInfo::elements).fold(0, usize::saturating_add),
             "tensorBytes": self.tensors.iter().map(TensorInfo::byte_len).sum::<usize>(),
             "metadata": metadata,
@@ -195,7 +216,8 @@ impl SafetensorsFile {
 /// `__metadata__`, the tensors in the order of their data, and their indices by name.
 type Parsed = (Vec<(String, String)>, Vec<TensorInfo>, Vec<usize>);
 
-fn parse(bytes: &[u8]) -> Result<Parsed, SafetensorsErrorKind> {
+/// `bytes` are the beginning of a file of `file_len` bytes, with the whole header.
+fn parse(bytes: &[u8], file_len: usize) -> Result<Parsed, SafetensorsErrorKind> {
     let found = FileKind::of(bytes);
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
         return Err(SafetensorsErrorKind::Magic { found });
@@ -208,7 +230,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, SafetensorsErrorKind> {
         return Err(SafetensorsErrorKind::HeaderLength { found, limit: MAX_HEADER_LEN });
     }
     let split = usize::try_from(found).ok().and_then(|len| rest.split_at_checked(len));
-    let (header, data) = split.ok_or_else(|| SafetensorsErrorKind::Truncated {
+    let (header, _) = split.ok_or_else(|| SafetensorsErrorKind::Truncated {
         field: "header".to_owned(),
         offset: PREFIX as u64,
         needed: found,
@@ -217,7 +239,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed, SafetensorsErrorKind> {
     let Header { metadata, mut tensors } = serde_json::from_slice(header)
         .map_err(|error| SafetensorsErrorKind::Header { reason: error.to_string() })?;
     tensors.sort_by_key(|(_, entry)| entry.data_offsets);
-    let tensors = place(tensors, PREFIX + header.len(), data.len())?;
+    let tensors =
+        place(tensors, PREFIX + header.len(), file_len.saturating_sub(PREFIX + header.len()))?;
 
     let mut by_name: Vec<usize> = (0..tensors.len()).collect();
     by_name.sort_unstable_by_key(|&index| tensors[index].name());

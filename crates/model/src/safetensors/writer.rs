@@ -1,6 +1,7 @@
 //! Writing safetensors files.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -65,46 +66,37 @@ impl<'a> SafetensorsWriter<'a> {
         dtype: Dtype,
         data: impl Into<Cow<'a, [u8]>>,
     ) -> Result<&mut Self, ModelError> {
-        let error = |kind| SafetensorsError::new(Path::new("new safetensors file"), kind);
         let data = data.into();
-        check_len(name, dtype, shape, data.len() as u64).map_err(error)?;
-        if name == "__metadata__" || self.tensors.iter().any(|tensor| tensor.name == name) {
-            let tensor = name.to_owned();
-            return Err(error(SafetensorsErrorKind::Duplicate { tensor }).into());
-        }
+        let taken = self.tensors.iter().map(|tensor| tensor.name.as_str());
+        check_tensor(&(name, dtype, shape, data.len()), taken)?;
         self.tensors.push(Tensor { name: name.to_owned(), dtype, shape: shape.to_vec(), data });
         Ok(self)
     }
 
-    /// The file in memory. Data is laid out by falling size of its elements, so that each tensor is aligned to its own where that is a power of
-    /// two, as the writers of Hugging Face do.
+    /// Checks tensors as [`Self::tensor`] does: name, type, shape and number of bytes of each.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(tensors: &[Described<'_>]) -> Result<(), ModelError> {
+        let mut names = HashSet::new();
+        for tensor in tensors {
+            let twice = (!names.insert(tensor.0)).then_some(tensor.0);
+            check_tensor(tensor, twice.into_iter())?;
+        }
+        Ok(())
+    }
+
+    /// The file in memory.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut tensors: Vec<&Tensor<'_>> = self.tensors.iter().collect();
-        tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype.bits()));
-        let mut header = serde_json::Map::new();
-        if !self.metadata.is_empty() {
-            let texts = self.metadata.iter().map(|(key, text)| (key.clone(), text.clone().into()));
-            header.insert("__metadata__".to_owned(), Json::Object(texts.collect()));
-        }
-        let mut end = 0;
-        for tensor in &tensors {
-            let begin = end;
-            end += tensor.data.len();
-            let entry = json!({
-                "dtype": tensor.dtype.name(),
-                "shape": tensor.shape,
-                "data_offsets": [begin, end],
-            });
-            header.insert(tensor.name.clone(), entry);
-        }
-        let mut header = Json::Object(header).to_string().into_bytes();
-        // The format allows spaces at the end; the data then begins at a multiple of 8.
-        header.resize(header.len().next_multiple_of(PREFIX), b' ');
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.append(&mut header);
-        for tensor in tensors {
-            bytes.extend_from_slice(&tensor.data);
+        let tensors: Vec<_> = self
+            .tensors
+            .iter()
+            .map(|t| (t.name.as_str(), t.dtype, &*t.shape, t.data.len()))
+            .collect();
+        let (mut bytes, order) = header_bytes(&self.metadata, &tensors);
+        for index in order {
+            bytes.extend_from_slice(&self.tensors[index].data);
         }
         bytes
     }
@@ -117,4 +109,54 @@ impl<'a> SafetensorsWriter<'a> {
         std::fs::write(path, self.to_bytes())
             .map_err(|error| FileError::from_io(path, "write", &error).into())
     }
+}
+
+/// A tensor to be written: its name, type, shape and number of bytes.
+pub type Described<'a> = (&'a str, Dtype, &'a [usize], usize);
+
+/// Checks a tensor against its type and shape, and its name against those that are taken.
+fn check_tensor<'a>(
+    &(name, dtype, shape, len): &Described<'_>,
+    mut taken: impl Iterator<Item = &'a str>,
+) -> Result<(), ModelError> {
+    let error = |kind| SafetensorsError::new(Path::new("new safetensors file"), kind);
+    check_len(name, dtype, shape, len as u64).map_err(error)?;
+    if name == "__metadata__" || taken.any(|other| other == name) {
+        let tensor = name.to_owned();
+        return Err(error(SafetensorsErrorKind::Duplicate { tensor }).into());
+    }
+    Ok(())
+}
+
+/// The beginning of a file, up to its data, for somebody else to write the data behind it in the order of the indices given back. Tensors
+/// must pass [`SafetensorsWriter::check`].
+///
+/// Data is laid out by falling size of its elements, so that each tensor is aligned to its own where that is a power of two, as the writers of
+/// Hugging Face do.
+#[must_use]
+pub fn header_bytes(
+    metadata: &[(String, String)],
+    tensors: &[Described<'_>],
+) -> (Vec<u8>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..tensors.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(tensors[index].1.bits()));
+    let mut header = serde_json::Map::new();
+    if !metadata.is_empty() {
+        let texts = metadata.iter().map(|(key, text)| (key.clone(), text.clone().into()));
+        header.insert("__metadata__".to_owned(), Json::Object(texts.collect()));
+    }
+    let mut end = 0;
+    for &index in &order {
+        let (name, dtype, shape, len) = tensors[index];
+        let begin = end;
+        end += len;
+        let entry = json!({ "dtype": dtype.name(), "shape": shape, "data_offsets": [begin, end] });
+        header.insert(name.to_owned(), entry);
+    }
+    let mut header = Json::Object(header).to_string().into_bytes();
+    // The format allows spaces at the end; the data then begins at a multiple of 8.
+    header.resize(header.len().next_multiple_of(PREFIX), b' ');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.append(&mut header);
+    (bytes, order)
 }

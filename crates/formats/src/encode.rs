@@ -11,6 +11,7 @@ use crate::int::{Fixed, Int, low_mask};
 use crate::posit::Posit;
 use crate::random::random_bits;
 use crate::rounding::{Bracket, NanPolicy, Overflow, Rounding};
+use crate::tabulated::Tabulated;
 
 /// What encoding does where a format leaves a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -262,6 +263,7 @@ impl Quanta {
 #[derive(Clone, Debug)]
 pub struct Encoder {
     quanta: Option<Quanta>,
+    table: Option<Box<Tabulated>>,
     element: Element,
     options: EncodeOptions,
     ladder: Ladder,
@@ -311,7 +313,30 @@ impl Encoder {
         let ladder = Ladder::new(element);
         let (min, max) = ladder.ends();
         let quanta = Quanta::new(element, &options);
-        Self { quanta, element: element.clone(), options, ladder, min, max }
+        Self { quanta, table: None, element: element.clone(), options, ladder, min, max }
+    }
+
+    /// The same encoder with a table, for encoding many values: it pays from some hundred on. Formats of more than 256 values have none.
+    #[must_use]
+    pub fn tabulated(mut self) -> Self {
+        self.table = Tabulated::new(&self).map(Box::new);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn has_table(&self) -> bool {
+        self.table.is_some()
+    }
+
+    pub(crate) const fn is_posit(&self) -> bool {
+        matches!(self.ladder, Ladder::Posit(_))
+    }
+
+    /// The finite values in rising order, each with its code and whether that counts as even.
+    pub(crate) fn ranks(&self) -> impl Iterator<Item = (f64, u32, bool)> {
+        let ladder = &self.ladder;
+        (self.min..=self.max)
+            .map(|rank| (ladder.value(rank), ladder.code(rank, false), ladder.is_even(rank)))
     }
 
     /// The code of a value. `index` is the number of the element: with the seed it determines the random bits.
@@ -376,11 +401,15 @@ impl Encoder {
     }
 
     fn encode_number(&self, value: f64, random: u32) -> u32 {
+        let rounding = self.options.rounding;
+        if let Some(code) = self.table.as_ref().and_then(|t| t.encode(value, rounding, random)) {
+            return code;
+        }
         let negative = value.is_sign_negative();
         if value.is_infinite() {
             return self.encode_infinity(negative);
         }
-        if matches!(self.ladder, Ladder::Posit(_)) {
+        if self.is_posit() {
             return self.encode_posit(value, random);
         }
         let ladder = &self.ladder;

@@ -30,6 +30,7 @@ pub mod random;
 mod rounding;
 pub mod scale;
 pub mod search;
+mod tabulated;
 mod wasserstein;
 
 pub use analysis::{Analysis, ErrorStats};

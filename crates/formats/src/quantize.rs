@@ -10,8 +10,8 @@ use crate::error::FormatError;
 use crate::float::power_of_two;
 use crate::format::{Format, ScaleRule, Storage, Zero};
 use crate::pack;
-use crate::quantized::{Groups, Quantized, check_length};
-use crate::rounding::NanPolicy;
+use crate::quantized::{Groups, Quantized, Values, check_length};
+use crate::rounding::{NanPolicy, Overflow, Rounding};
 use crate::scale::{
     Nvfp4Scales, PowerOfTwoScale, ScaleEncoder, e8m0_of_exponent, is_power_of_two, max_magnitude,
 };
@@ -147,7 +147,7 @@ impl Format {
         values: impl Iterator<Item = f64>,
         options: &EncodeOptions,
     ) -> Result<Vec<u8>, FormatError> {
-        let encoder = Encoder::new(&self.element, *options);
+        let encoder = Encoder::new(&self.element, *options).tabulated();
         let codes = (0..).zip(values).map(|(index, value)| encoder.encode(value, index));
         Ok(packed(&codes.collect::<Result<Vec<u32>, _>>()?, self.element.bits()))
     }
@@ -193,13 +193,25 @@ struct Super {
     decode: f32,
 }
 
+/// One of several code books.
+struct Alternative {
+    values: Values,
+    encoder: Encoder,
+    max: f32,
+}
+
 /// Quantizes one group after another.
 struct GroupQuantizer<'a> {
     format: &'a Format,
     rule: ScaleRule,
     encoder: Encoder,
-    alternatives: Vec<(Element, Encoder)>,
+    values: Values,
+    /// Rounds to integers, before they are moved by a zero point.
+    integers: Encoder,
+    alternatives: Vec<Alternative>,
     scale: ScaleEncoder,
+    /// Of minimums.
+    minimum: Option<ScaleEncoder>,
     power: Option<PowerOfTwoScale>,
     max: f32,
 }
@@ -208,15 +220,27 @@ impl<'a> GroupQuantizer<'a> {
     fn new(format: &'a Format, rule: ScaleRule, scale: &Element, options: &EncodeOptions) -> Self {
         let alternatives = format.alternatives.iter().map(|book| {
             let element = Element::CodeBook(book.clone());
-            let encoder = Encoder::new(&element, *options);
-            (element, encoder)
+            Alternative {
+                encoder: Encoder::new(&element, *options).tabulated(),
+                max: max_magnitude(&element),
+                values: Values::new(element),
+            }
         });
         Self {
             format,
             rule,
-            encoder: Encoder::new(&format.element, *options),
+            encoder: Encoder::new(&format.element, *options).tabulated(),
+            values: Values::new(format.element.clone()),
+            integers: Encoder::new(
+                &Element::Int(crate::int::Int::signed(32)),
+                EncodeOptions { nan: NanPolicy::Zero, ..*options },
+            ),
             alternatives: alternatives.collect(),
             scale: ScaleEncoder::new(scale),
+            minimum: match &format.zero {
+                Zero::Minimum(element) => Some(ScaleEncoder::new(element)),
+                _ => None,
+            },
             power: is_power_of_two(scale).then(|| PowerOfTwoScale::new(&format.element, rule)),
             max: max_magnitude(&format.element),
         }
@@ -280,7 +304,7 @@ impl<'a> GroupQuantizer<'a> {
                 let (six, four) = (six?, four?);
                 let error = |result: &GroupResult| {
                     let scale = self.scale.decode(result.scale) * above.decode;
-                    squared_error(&self.format.element, values, &result.codes, scale)
+                    squared_error(&self.values, values, &result.codes, scale)
                 };
                 Ok(if error(&four) < error(&six) { four } else { six })
             }
@@ -353,7 +377,7 @@ impl<'a> GroupQuantizer<'a> {
         for exponent in [first, first - 1, first + 1] {
             let result = attempt(exponent)?;
             let scale = self.scale.decode(result.scale);
-            let error = squared_error(&self.format.element, values, &result.codes, scale);
+            let error = squared_error(&self.values, values, &result.codes, scale);
             if best.as_ref().is_none_or(|(least, _)| error < *least) {
                 best = Some((error, result));
             }
@@ -382,10 +406,10 @@ impl<'a> GroupQuantizer<'a> {
         largest: f32,
     ) -> Result<GroupResult, FormatError> {
         let mut best: Option<(f64, GroupResult)> = None;
-        for (selector, (element, encoder)) in (0..).zip(&self.alternatives) {
-            let (scale, stored) = self.max_scale(largest, max_magnitude(element), 1.0);
-            let codes = encode_all(encoder, values, indices, |x| x / stored)?;
-            let error = squared_error(element, values, &codes, stored);
+        for (selector, book) in (0..).zip(&self.alternatives) {
+            let (scale, stored) = self.max_scale(largest, book.max, 1.0);
+            let codes = encode_all(&book.encoder, values, indices, |x| x / stored)?;
+            let error = squared_error(&book.values, values, &codes, stored);
             if best.as_ref().is_none_or(|(least, _)| error < *least) {
                 best = Some((error, GroupResult { scale, selector, codes, zero: 0 }));
             }
@@ -401,17 +425,14 @@ impl<'a> GroupQuantizer<'a> {
         if low > high {
             (low, high) = (0.0, 0.0);
         }
-        let minimum_encoder = if let Zero::Minimum(element) = &self.format.zero {
-            Some(ScaleEncoder::new(element))
-        } else {
+        if self.minimum.is_none() {
             // Zero must have a code of its own.
             (low, high) = (low.min(0.0), high.max(0.0));
-            None
-        };
+        }
         // Halves, so that the difference of the extremes does not overflow.
         let wanted = (high / 2.0 - low / 2.0) / (self.max / 2.0);
         let (scale, stored) = self.scale.encode(if wanted == 0.0 { 1.0 } else { wanted });
-        if let Some(encoder) = minimum_encoder {
+        if let Some(encoder) = &self.minimum {
             let zero = encoder.encode_as_it_is(low);
             let minimum = encoder.decode(zero);
             let codes = encode_all(&self.encoder, values, indices, |x| (x - minimum) / stored)?;
@@ -421,16 +442,20 @@ impl<'a> GroupQuantizer<'a> {
         #[expect(clippy::cast_sign_loss, reason = "between 0 and the largest code")]
         let zero = (-low / stored).round_ties_even().clamp(0.0, self.max) as u32;
         // Rounded first and moved then, as ONNX and GPTQ do: ties go to the even difference.
-        let offset = f64::from(zero);
-        let integers = Encoder::new(
-            &Element::Int(crate::int::Int::signed(32)),
-            EncodeOptions { nan: NanPolicy::Zero, ..*self.encoder.options() },
-        );
         let top = i64::from(crate::int::low_mask(self.format.element.bits().to_le_bytes()[0]));
+        let options = self.integers.options();
+        // What the encoder of integers does in this mode, as one instruction.
+        let is_plain =
+            options.rounding == Rounding::NearestEven && options.overflow != Overflow::Wrap;
         let codes = values.iter().zip(indices).map(|(&value, &index)| {
-            let rounded = integers.encode((value / stored).into(), index as u64)?.cast_signed();
-            #[expect(clippy::cast_possible_truncation, reason = "an integer of 32 bits")]
-            let moved = (i64::from(rounded) + offset as i64).clamp(0, top);
+            let scaled = value / stored;
+            #[expect(clippy::cast_possible_truncation, reason = "saturates; NaN becomes 0")]
+            let rounded = if is_plain {
+                scaled.round_ties_even() as i32
+            } else {
+                self.integers.encode(scaled.into(), index as u64)?.cast_signed()
+            };
+            let moved = (i64::from(rounded) + i64::from(zero)).clamp(0, top);
             Ok(u32::try_from(moved).unwrap_or(0))
         });
         Ok(GroupResult {
@@ -453,12 +478,11 @@ fn encode_all(
 }
 
 /// Σ (x − decoded)² in f64.
-fn squared_error(element: &Element, values: &[f32], codes: &[u32], scale: f32) -> f64 {
-    let errors = values.iter().zip(codes).map(|(&value, &code)| {
-        #[expect(clippy::cast_possible_truncation, reason = "values of element formats are f32")]
-        let decoded = element.decode(code) as f32 * scale;
-        (f64::from(value) - f64::from(decoded)).powi(2)
-    });
+fn squared_error(decoded: &Values, values: &[f32], codes: &[u32], scale: f32) -> f64 {
+    let errors = values
+        .iter()
+        .zip(codes)
+        .map(|(&value, &code)| (f64::from(value) - f64::from(decoded.of(code) * scale)).powi(2));
     errors.sum()
 }
 

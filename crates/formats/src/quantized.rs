@@ -329,8 +329,17 @@ impl<'a> QuantizedRef<'a> {
             return self.decode_records(self.codes, out);
         }
         let reader = self.reader();
-        for (index, out) in out.iter_mut().enumerate() {
-            *out = reader.value(index);
+        if self.format.scale.is_none() {
+            for (index, out) in out.iter_mut().enumerate() {
+                *out = reader.element(0, reader.code(index));
+            }
+            return Ok(());
+        }
+        for group in 0..reader.groups.count() {
+            let scaling = reader.scaling(group);
+            for index in reader.groups.spans(group).flatten() {
+                out[index] = reader.scaled(&scaling, reader.code(index));
+            }
         }
         Ok(())
     }
@@ -394,27 +403,21 @@ impl<'a> QuantizedRef<'a> {
     #[must_use]
     pub fn reader(&self) -> Reader<'a> {
         let format = self.format;
-        let table = |element: &Element| {
-            if element.bits() <= 8 {
-                element.enumerate().map(|(_, value)| to_f32(value)).collect()
-            } else {
-                Vec::new()
-            }
-        };
         self.reader_with(if format.alternatives.is_empty() {
-            vec![table(&format.element)]
+            vec![Values::new(format.element.clone())]
         } else {
-            format.alternatives.iter().map(|book| table(&Element::CodeBook(book.clone()))).collect()
+            let books = format.alternatives.iter();
+            books.map(|book| Values::new(Element::CodeBook(book.clone()))).collect()
         })
     }
 
-    fn reader_with(&self, tables: Vec<Vec<f32>>) -> Reader<'a> {
+    fn reader_with(&self, values: Vec<Values>) -> Reader<'a> {
         let scale = self.format.scale.as_ref();
         let granularity = scale.map_or(Granularity::Tensor, |scale| scale.granularity);
         Reader {
             quantized: *self,
             groups: Groups::new(granularity, self.rows, self.columns),
-            tables,
+            values,
             groups_each: self.format.groups_of_super_scale(),
         }
     }
@@ -434,8 +437,8 @@ fn to_f32(value: f64) -> f32 {
 pub struct Reader<'a> {
     quantized: QuantizedRef<'a>,
     groups: Groups,
-    /// The values of the codes, by selector; empty for wide codes.
-    tables: Vec<Vec<f32>>,
+    /// The values of the codes, by selector; empty for a single element.
+    values: Vec<Values>,
     groups_each: usize,
 }
 
@@ -483,32 +486,73 @@ impl Reader<'_> {
     /// Where there is no such element, or the tensor holds records.
     #[must_use]
     pub fn value(&self, index: usize) -> f32 {
-        let quantized = &self.quantized;
-        let format = quantized.format;
-        let code = get(quantized.codes, format.element.bits(), index);
-        if format.scale.is_none() {
-            return self.element(0, code);
+        if self.quantized.format.scale.is_none() {
+            return self.element(0, self.code(index));
         }
-        let group = self.groups.of_element(index);
-        let selector = match format.selector_bits() {
+        self.scaled(&self.scaling(self.groups.of_element(index)), self.code(index))
+    }
+
+    fn code(&self, index: usize) -> u32 {
+        get(self.quantized.codes, self.quantized.format.element.bits(), index)
+    }
+
+    fn scaling(&self, group: usize) -> Scaling {
+        let selector = match self.quantized.format.selector_bits() {
             0 => 0,
-            bits => get(quantized.selectors, bits, group),
+            bits => get(self.quantized.selectors, bits, group) as usize,
         };
-        let (value, scale) = (self.element(selector as usize, code), self.scale(group));
-        canonical(match &format.zero {
+        Scaling { selector, scale: self.scale(group), zero: self.zero(group) }
+    }
+
+    fn scaled(&self, &Scaling { selector, scale, zero }: &Scaling, code: u32) -> f32 {
+        let value = self.element(selector, code);
+        canonical(match &self.quantized.format.zero {
             Zero::None => value * scale,
-            Zero::Constant(_) | Zero::Point => (value - self.zero(group)) * scale,
-            Zero::Minimum(_) => value * scale + self.zero(group),
+            Zero::Constant(_) | Zero::Point => (value - zero) * scale,
+            Zero::Minimum(_) => value * scale + zero,
         })
     }
 
     fn element(&self, selector: usize, code: u32) -> f32 {
-        match self.tables.get(selector).and_then(|table| table.get(code as usize)) {
-            Some(value) => *value,
+        match self.values.get(selector) {
+            Some(values) => values.of(code),
             None => to_f32(match self.quantized.format.alternatives.get(selector) {
                 Some(book) => book.decode(code),
                 None => self.quantized.format.element.decode(code),
             }),
+        }
+    }
+}
+
+/// What the codes of a group are scaled by.
+struct Scaling {
+    selector: usize,
+    scale: f32,
+    zero: f32,
+}
+
+/// The values of the codes of an element format as f32.
+#[derive(Clone, Debug)]
+pub(crate) struct Values {
+    /// Of all codes, where they have at most 8 bits.
+    table: Vec<f32>,
+    element: Element,
+}
+
+impl Values {
+    pub(crate) fn new(element: Element) -> Self {
+        let table = if element.bits() <= 8 {
+            element.enumerate().map(|(_, value)| to_f32(value)).collect()
+        } else {
+            Vec::new()
+        };
+        Self { table, element }
+    }
+
+    pub(crate) fn of(&self, code: u32) -> f32 {
+        match self.table.get(code as usize) {
+            Some(value) => *value,
+            None => to_f32(self.element.decode(code)),
         }
     }
 }

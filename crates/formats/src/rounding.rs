@@ -100,6 +100,17 @@ impl Rounding {
         Self::ALL.into_iter().find(|rounding| rounding.name() == name)
     }
 
+    /// Whether the nearer neighbour is taken, whatever happens at ties.
+    pub(crate) const fn is_to_nearest(self) -> bool {
+        matches!(
+            self,
+            Self::NearestEven
+                | Self::NearestTiesToZero
+                | Self::NearestTiesAway
+                | Self::NearestTiesToOdd
+        )
+    }
+
     /// Whether the result depends on random bits.
     #[must_use]
     pub const fn is_random(self) -> bool {

@@ -155,6 +155,7 @@ kernel_set! {
     encode_random: crate::convert::OPS_ENCODE_RANDOM as crate::convert::EncodeRandomFn;
     pack: crate::convert::OPS_PACK as crate::convert::PackFn;
     unpack: crate::convert::OPS_UNPACK as crate::convert::UnpackFn;
+    lut: crate::matmul::lut::OPS as crate::matmul::lut::LutFn;
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;
 }

@@ -8,10 +8,12 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use dyadic_formats::GgufType;
+use dyadic_formats::{EncodeOptions, Format, GgufType, Granularity, Scale};
 use dyadic_kernels::Kernels;
 use dyadic_tensor::pool::Pool;
-use dyadic_tensor::{Activations, PackedWeights, Projection, Shape, linear};
+use dyadic_tensor::{
+    ActivationKind, Activations, KernelChoice, PackedWeights, Projection, Shape, linear,
+};
 use dyadic_testkit::Rng;
 
 /// How long a line is measured.
@@ -50,6 +52,25 @@ impl Bench {
             .expect("a matrix of that shape")
     }
 
+    /// A matrix in any format: 16 rows of normal numbers, again and again.
+    fn pack_any(&self, format: &str, shape: Shape) -> PackedWeights {
+        let format = Format::parse(format).expect("the name of a format");
+        let values = Rng::new(1).normal_vec(16 * shape.columns, 1.0);
+        let mut tensor = format
+            .quantize(&values, 16, shape.columns, &EncodeOptions::default())
+            .expect("a format that can be encoded");
+        let times = shape.rows / 16;
+        tensor.rows = shape.rows;
+        tensor.codes = tensor.codes.repeat(times);
+        if matches!(format.scale, Some(Scale { granularity: Granularity::Group(_), .. })) {
+            tensor.scales = tensor.scales.repeat(times);
+            tensor.zeros = tensor.zeros.repeat(times);
+            tensor.selectors = tensor.selectors.repeat(times);
+        }
+        PackedWeights::from_quantized(self.kernels, &self.pool, 2, &tensor)
+            .expect("a matrix of that shape")
+    }
+
     /// Measures `matrices` matrices of a shape, one after the other.
     fn run(&self, format: GgufType, shape: Shape, tokens: usize, threads: usize, matrices: usize) {
         let name = format!("{format} {shape} x{matrices}, {tokens} tokens, {threads} threads");
@@ -57,14 +78,54 @@ impl Bench {
             return;
         }
         let matrices: Vec<_> = (0..matrices).map(|_| self.pack(format, shape)).collect();
+        let kind = matrices[0].activations();
+        self.measure(&name, &matrices, shape, tokens, threads, kind);
+    }
+
+    /// The same of planar formats, with activations of a kind: by dot products, and by tables where there are such kernels.
+    fn run_any(
+        &self,
+        format: &str,
+        shape: Shape,
+        tokens: usize,
+        kind: ActivationKind,
+        matrices: usize,
+    ) {
+        let name = format!("{format} {shape} x{matrices}, {tokens} tokens, {}", kind.name());
+        if self.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
+            return;
+        }
+        let mut matrices: Vec<_> = (0..matrices).map(|_| self.pack_any(format, shape)).collect();
+        let mut last = "";
+        for choice in [KernelChoice::Dot, KernelChoice::Tables] {
+            for weights in &mut matrices {
+                weights.choose(&self.pool, 2, choice);
+            }
+            let kernel = matrices[0].kernel_name_for(kind);
+            if kernel != last {
+                self.measure(&name, &matrices, shape, tokens, 1, kind);
+            }
+            last = kernel;
+        }
+    }
+
+    fn measure(
+        &self,
+        name: &str,
+        matrices: &[PackedWeights],
+        shape: Shape,
+        tokens: usize,
+        threads: usize,
+        kind: ActivationKind,
+    ) {
         let x = Rng::new(2).normal_vec(tokens * shape.columns, 1.0);
         let mut activations = Activations::new();
         activations
-            .set(&self.pool, threads, self.kernels, &x, shape.columns, matrices[0].activations())
+            .set(&self.pool, threads, self.kernels, &x, shape.columns, kind)
             .expect("activations of that shape");
         let mut out = vec![0.0; tokens * shape.rows];
         let seconds = least(|| {
-            for weights in &matrices {
+            for weights in matrices {
                 let projection = Projection { weights, bias: None, out: &mut out };
                 linear(&self.pool, threads, &activations, &mut [projection])
                     .expect("operands that fit");
@@ -77,7 +138,7 @@ impl Bench {
             seconds * 1e6 / matrices.len() as f64,
             bytes as f64 / seconds * 1e-9,
             ops as f64 / seconds * 1e-9,
-            matrices[0].kernel_name(),
+            matrices[0].kernel_name_for(kind),
         );
     }
 }
@@ -132,6 +193,30 @@ fn main() {
         GgufType::F16,
         GgufType::F32,
     ];
+    let int8 = ActivationKind::Int8G32;
+    for format in [
+        "bipolar1:g128:f16",
+        "int2:g128:f16",
+        "int3:g128:f16",
+        "int4:g128:f16",
+        "int5:g128:f16",
+        "int6:g128:f16",
+        "int7:g128:f16",
+        "int8:g128:f16",
+        "uint4:g128:f16:zp",
+        "ternary:tensor:f32",
+        "nf4:g64:f16",
+        "e4m3fn:g128:f16",
+        "mxfp4",
+        "w2mix",
+        "int4:g16:f16",
+    ] {
+        // In the second-level cache, and from memory.
+        bench.run_any(format, shape(1024, 2048), 1, int8, 1);
+        bench.run_any(format, shape(2048, 8192), 1, int8, 8);
+        bench.run_any(format, shape(1024, 2048), 1, ActivationKind::F32, 1);
+        bench.run_any(format, shape(1024, 2048), 8, int8, 1);
+    }
     for format in formats {
         for threads in [1, threads.get()] {
             bench.run(format, shape(4096, 4096), 1, threads, 1);

@@ -6,6 +6,7 @@ use dyadic_kernels::Kernels;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL, panel_index, panel_width};
 use dyadic_kernels::matmul::float::CHAINS;
 use dyadic_kernels::matmul::layout::BLOCK;
+use dyadic_kernels::matmul::lut::TableBlock;
 
 use crate::TensorError;
 use crate::pool::Pool;
@@ -64,6 +65,11 @@ impl ActivationKind {
         }
     }
 
+    /// Whether products by tables take such activations: all integers of one digit.
+    pub(crate) fn has_tables(self) -> bool {
+        !matches!(self, Self::F32 | Self::Int16)
+    }
+
     /// The kind of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -99,6 +105,8 @@ pub struct Activations {
     /// By token, those of [`ActivationKind::Int8Outliers`].
     outliers: Vec<Vec<Outlier>>,
     values: Vec<f32>,
+    /// The tables of the blocks, where a product needed them: made once for all matrices that read these activations.
+    tables: OnceLock<Vec<TableBlock>>,
     /// What the integers stand for, where a product needed it.
     decoded: OnceLock<Vec<f32>>,
 }
@@ -129,6 +137,7 @@ impl Activations {
         self.tokens = tokens;
         self.columns = columns;
         self.outliers.clear();
+        self.tables.take();
         self.decoded.take();
         let blocks = columns.div_ceil(BLOCK);
         if kind != ActivationKind::F32 {
@@ -228,6 +237,15 @@ impl Activations {
     pub(crate) fn blocks(&self, first: usize, tokens: usize) -> &[ActivationBlock] {
         let blocks = self.columns.div_ceil(BLOCK);
         &self.blocks[first * blocks..][..tokens * blocks]
+    }
+
+    /// The tables of those blocks.
+    pub(crate) fn tables(&self, first: usize, tokens: usize) -> &[TableBlock] {
+        let blocks = self.columns.div_ceil(BLOCK);
+        let tables = self.tables.get_or_init(|| {
+            self.blocks.iter().map(|block| TableBlock::new(&block.codes)).collect()
+        });
+        &tables[first * blocks..][..tokens * blocks]
     }
 
     /// The same of the low digits, where activations have two.

@@ -20,7 +20,7 @@ pub use attention::{AttentionRows, KvPrecision, attention};
 pub use complex::{ComplexWeights, Planes};
 pub use error::TensorError;
 pub use linear::{Projection, linear};
-pub use packed::PackedWeights;
+pub use packed::{KernelChoice, PackedWeights};
 pub use quantized::{dequantize, quantize, quantize_f64};
 pub use rows::{Io, Norm, add_rms_norm, apply, normalize, rope};
 pub use shape::Shape;

@@ -4,6 +4,7 @@ use dyadic_formats::float::canonical;
 use dyadic_kernels::matmul::OutputColumns;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL};
 use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
+use dyadic_kernels::matmul::lut;
 
 use crate::TensorError;
 use crate::activations::{ActivationKind, Activations, Outlier};
@@ -18,6 +19,9 @@ const TASKS_PER_THREAD: usize = 8;
 
 /// Bytes of activations that a task goes through before it returns to its first tile: half of the second-level cache of a Zen core.
 const ACTIVATION_BYTES: usize = 1 << 19;
+
+/// The most tokens for which tables are faster than dot products of codes taken out of their planes.
+const MAX_TABLE_TOKENS: usize = 4;
 
 /// One matrix of a product: `out = weights · x + bias`.
 pub struct Projection<'a> {
@@ -82,7 +86,7 @@ pub fn linear(
             // SAFETY: the output has tokens × rows elements, our caller borrowed it exclusively, and these rows belong to this task alone.
             let mut out = unsafe { OutputColumns::from_raw(out, weights.rows(), count, rows) };
             multiply(weights, tiles, activations, token, count, &mut out);
-            add_outliers(weights, first_row, activations, token, &mut out);
+            add_outliers(weights, (first_row, rows), activations, token, &mut out);
             if let Some(bias) = bias {
                 out.for_each_token(|_, out| add(out, bias));
             }
@@ -154,29 +158,70 @@ fn multiply(
     let kernels = weights.kernels();
     let columns = weights.columns();
     match weights.layout() {
-        Layout::Codes(CodeLayout { spec, values, factor }) => {
-            if activations.kind() != ActivationKind::F32 && weights.takes_integers() {
-                let blocks = columns.div_ceil(BLOCK);
-                kernels.matmul(spec, tiles, blocks, activations.blocks(first, tokens), out);
-                if let Some(low) = activations.low_blocks(first, tokens) {
-                    add_product(out, |out| kernels.matmul(spec, tiles, blocks, low, out));
-                }
-            } else {
-                let x = activations.values(first, tokens);
-                kernels.matmul_codes(spec, values, tiles, columns, x, out);
+        Layout::Codes(layout @ CodeLayout { in_planes: true, .. }) => {
+            let blocks = columns.div_ceil(BLOCK);
+            if tokens <= MAX_TABLE_TOKENS && activations.kind().has_tables() {
+                let tables = activations.tables(first, tokens);
+                let activations = activations.blocks(first, tokens);
+                kernels.matmul_by_tables(&layout.spec, tiles, blocks, activations, tables, out);
+                scale(layout.factor, out);
+                return;
             }
-            if *factor != 1.0 {
-                out.for_each_token(|_, out| {
-                    for out in out {
-                        *out = canonical(*out * factor);
-                    }
-                });
+            let mut quads = vec![0; weights.tile_bytes()];
+            for (index, tile) in tiles.chunks_exact(weights.tile_bytes()).enumerate() {
+                lut::from_planes(&layout.spec, tile, blocks, &mut quads);
+                multiply_codes(
+                    weights,
+                    layout,
+                    &quads,
+                    activations,
+                    first,
+                    tokens,
+                    &mut out.tile(index),
+                );
             }
+        }
+        Layout::Codes(layout) => {
+            multiply_codes(weights, layout, tiles, activations, first, tokens, out);
         }
         Layout::Float(layout) => {
             let x = activations.values(first, tokens);
             kernels.matmul_float(*layout, tiles, columns, x, out);
         }
+    }
+}
+
+fn multiply_codes(
+    weights: &PackedWeights,
+    CodeLayout { spec, values, factor, .. }: &CodeLayout,
+    tiles: &[u8],
+    activations: &Activations,
+    first: usize,
+    tokens: usize,
+    out: &mut OutputColumns<'_>,
+) {
+    let kernels = weights.kernels();
+    let columns = weights.columns();
+    if activations.kind() != ActivationKind::F32 && weights.takes_integers() {
+        let blocks = columns.div_ceil(BLOCK);
+        kernels.matmul(spec, tiles, blocks, activations.blocks(first, tokens), out);
+        if let Some(low) = activations.low_blocks(first, tokens) {
+            add_product(out, |out| kernels.matmul(spec, tiles, blocks, low, out));
+        }
+    } else {
+        let x = activations.values(first, tokens);
+        kernels.matmul_codes(spec, values, tiles, columns, x, out);
+    }
+    scale(*factor, out);
+}
+
+fn scale(factor: f32, out: &mut OutputColumns<'_>) {
+    if factor != 1.0 {
+        out.for_each_token(|_, out| {
+            for out in out {
+                *out = canonical(*out * factor);
+            }
+        });
     }
 }
 
@@ -195,7 +240,7 @@ fn add_product(out: &mut OutputColumns<'_>, multiply: impl FnOnce(&mut OutputCol
 /// Adds the columns that were kept out of the integers: for each token and row Σ W·x in the order of the columns, unfused, then to the result.
 fn add_outliers(
     weights: &PackedWeights,
-    first_row: usize,
+    (first_row, rows): (usize, usize),
     activations: &Activations,
     first: usize,
     out: &mut OutputColumns<'_>,
@@ -204,20 +249,21 @@ fn add_outliers(
         // Their activations were decoded, outliers and all.
         return;
     }
-    out.for_each_token(|token, out| {
-        let outliers = activations.outliers(first + token);
-        if outliers.is_empty() {
-            return;
-        }
-        for (row, out) in (first_row..).zip(out) {
-            let (tile, row) = (row / TILE_ROWS, row % TILE_ROWS);
-            let mut sum = 0.0;
-            for &Outlier { column, value } in outliers {
-                sum += weights.weight(tile, row, column as usize) * value;
+    if (0..activations.tokens()).all(|token| activations.outliers(token).is_empty()) {
+        return;
+    }
+    for tile in 0..rows.div_ceil(TILE_ROWS) {
+        let weights = weights.tile_of_numbers(first_row / TILE_ROWS + tile);
+        out.tile(tile).for_each_token(|token, out| {
+            for (row, out) in out.iter_mut().enumerate() {
+                let mut sum = 0.0;
+                for &Outlier { column, value } in activations.outliers(first + token) {
+                    sum += weights.weight(row, column as usize) * value;
+                }
+                *out = canonical(*out + sum);
             }
-            *out = canonical(*out + sum);
-        }
-    });
+        });
+    }
 }
 
 fn add(out: &mut [f32], bias: &[f32]) {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use dyadic_formats::{EncodeOptions, Format, Quantized, Storage, Zero};
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_tensor::pool::Pool;
-use dyadic_tensor::{ActivationKind, Activations, PackedWeights, Projection, linear};
+use dyadic_tensor::{ActivationKind, Activations, KernelChoice, PackedWeights, Projection, linear};
 use dyadic_testkit::{Rng, ulp::assert_same_bits};
 
 fn pool(threads: usize) -> Pool {
@@ -195,6 +195,44 @@ fn products_are_near_the_exact_ones_and_the_same_bits_everywhere() {
                         error <= bound,
                         "{format}, {kind}, {kernel}: {actual} for {exact}, bound {bound}"
                     );
+                }
+            }
+        }
+    }
+}
+
+/// T-MAC as a choice of the caller: whatever the CPU, tables give the bits of dot products, for few tokens and for many.
+#[test]
+fn products_by_tables_are_those_by_dot_products() {
+    let mut rng = Rng::new(33);
+    for name in [
+        "bipolar1:g128:f16",
+        "uint1:g32:f32:zp",
+        "ternary:g64:f16",
+        "int2:g128:f16",
+        "int3:g64:f32",
+        "int4:g128:f16",
+    ] {
+        let (rows, columns) = (35, 300);
+        let tensor = tensor(&Format::parse(name).unwrap(), rows, columns);
+        let x = rng.normal_vec(9 * columns, 1.0);
+        for isa in Isa::supported() {
+            let mut weights = pack(&tensor, isa);
+            for kind in ActivationKind::ALL {
+                for tokens in [1, 3, 9] {
+                    let x = &x[..tokens * columns];
+                    weights.choose(&pool(1), 1, KernelChoice::Dot);
+                    assert!(!weights.kernel_name().starts_with("lut"), "{name}");
+                    let dot = multiply(&weights, isa, x, kind);
+                    let mut row = vec![0.0; columns];
+                    weights.decode_row(34, &mut row).unwrap();
+                    weights.choose(&pool(1), 1, KernelChoice::Tables);
+                    assert!(weights.kernel_name().starts_with("lut"), "{name}");
+                    let context = format!("{name}, {isa}, {tokens} tokens, {}", kind.name());
+                    assert_same_bits(&multiply(&weights, isa, x, kind), &dot, &context);
+                    let mut from_planes = vec![0.0; columns];
+                    weights.decode_row(34, &mut from_planes).unwrap();
+                    assert_same_bits(&from_planes, &row, name);
                 }
             }
         }

@@ -39,6 +39,7 @@
 pub mod activations;
 pub mod float;
 pub mod layout;
+pub mod lut;
 mod scalar;
 pub mod weight_only;
 
@@ -236,6 +237,8 @@ layouts! {
 
 /// The operands of a kernel. `A` is what a panel holds of a token at one block: its quantized activations, or in [`float`] one number.
 pub(crate) struct Product<A> {
+    /// The tables of the activations, in [`lut`]; else null.
+    tables: *const lut::TableBlock,
     /// What the codes mean, in [`weight_only`]; else null.
     values: *const [f32; 256],
     /// What the weights are; null in [`float`].
@@ -286,6 +289,7 @@ impl<A> Product<A> {
         assert_eq!(Some(weights.len()), tile_bytes.checked_mul(tiles), "bytes of weights");
         assert_eq!(Some(activations.len()), out.tokens.checked_mul(blocks), "activations");
         Self {
+            tables: std::ptr::null(),
             values: std::ptr::null(),
             spec: std::ptr::null(),
             weights: weights.as_ptr(),
@@ -558,6 +562,22 @@ impl<'a> OutputColumns<'a> {
     #[must_use]
     pub unsafe fn from_raw(out: *mut f32, stride: usize, tokens: usize, columns: usize) -> Self {
         Self { out, stride, tokens, columns, borrow: PhantomData }
+    }
+
+    /// The columns of tile `index` of 16.
+    ///
+    /// # Panics
+    /// Where there is no such tile.
+    #[must_use]
+    pub fn tile(&mut self, index: usize) -> OutputColumns<'_> {
+        let first = index * TILE_ROWS;
+        assert!(first < self.columns, "tile {index} of {} columns", self.columns);
+        OutputColumns {
+            out: self.out.wrapping_add(first),
+            columns: (self.columns - first).min(TILE_ROWS),
+            borrow: PhantomData,
+            ..*self
+        }
     }
 
     /// Applies `change` to each token's part of the columns.

@@ -151,6 +151,7 @@ impl Case {
         let activations = Guarded::new(&operands.activations, flush);
         let mut out = Guarded::filled(-77.0, self.rows * self.tokens, flush);
         let product = Product {
+            tables: std::ptr::null(),
             values: std::ptr::null(),
             spec: &raw const self.layout,
             weights: weights.as_ptr(),

@@ -7,16 +7,17 @@ mod mixed_width;
 mod quantized;
 mod repack;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use dyadic_formats::float::canonical;
 use dyadic_formats::{Format, GgufType, MixedWidth, Quantized, Storage, pack};
 use dyadic_kernels::Kernels;
-use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::float::FloatLayout;
 use dyadic_kernels::matmul::layout::{BLOCK, Codes, LayoutSpec, TILE_ROWS};
 use dyadic_kernels::matmul::weight_only::integer_values;
+use dyadic_kernels::matmul::{LayoutId, lut};
 
 use self::quantized::Plan;
 use crate::activations::ActivationKind;
@@ -45,6 +46,20 @@ pub(crate) struct CodeLayout {
     pub(crate) values: Box<[f32; 256]>,
     /// What the whole matrix is multiplied by.
     pub(crate) factor: f32,
+    /// Whether codes lie in bit planes, for products by tables.
+    pub(crate) in_planes: bool,
+}
+
+/// How the integer products of a matrix are made. The bits of a result do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelChoice {
+    /// As was measured to be faster on CPUs of this kind.
+    #[default]
+    Auto,
+    /// By integer dot products.
+    Dot,
+    /// By look-up tables where the layout has such kernels (integers of 1 to 4 bits); for a few tokens, that is: they gain nothing from more.
+    Tables,
 }
 
 impl Layout {
@@ -77,7 +92,7 @@ impl Layout {
         };
         let spec = *id.spec();
         let values = Box::new(integer_values(&spec));
-        Some(Self::Codes(CodeLayout { spec, values, factor: 1.0 }))
+        Some(Self::Codes(CodeLayout::new(spec, values, 1.0)))
     }
 
     fn tile_bytes(&self, columns: usize) -> Option<usize> {
@@ -183,7 +198,7 @@ impl PackedWeights {
         mixed_width::check(mixed, &tensor.codes)?;
         let spec = *LayoutId::Odd4Super.spec();
         let values = Box::new(integer_values(&spec));
-        let layout = Layout::Codes(CodeLayout { spec, values, factor: mixed_width::UNIT });
+        let layout = Layout::Codes(CodeLayout::new(spec, values, mixed_width::UNIT));
         let format = tensor.format.clone();
         Self::fill(kernels, pool, threads, format, layout, shape, |_, index, tile| {
             let rows = tensor.codes.chunks_exact(row_bytes).skip(index * TILE_ROWS);
@@ -220,7 +235,37 @@ impl PackedWeights {
             }
         });
         drop(tasks);
-        Ok(Self { kernels, format, layout, rows, columns, tile_bytes, bytes: buffer })
+        let mut weights =
+            Self { kernels, format, layout, rows, columns, tile_bytes, bytes: buffer };
+        weights.choose(pool, threads, KernelChoice::Auto);
+        Ok(weights)
+    }
+
+    /// Says how products are made, and rearranges the weights for it.
+    pub fn choose(&mut self, pool: &Pool, threads: usize, choice: KernelChoice) {
+        let Layout::Codes(layout) = &mut self.layout else { return };
+        let Some(id) = layout.spec.id else { return };
+        let in_planes = match choice {
+            KernelChoice::Auto => lut::is_preferred(self.kernels.isa(), id),
+            KernelChoice::Dot => false,
+            KernelChoice::Tables => lut::is_supported(id),
+        };
+        if in_planes == layout.in_planes {
+            return;
+        }
+        layout.in_planes = in_planes;
+        let spec = layout.spec;
+        let blocks = self.columns.div_ceil(BLOCK);
+        let tiles: Vec<_> = self.bytes.chunks_mut(self.tile_bytes).map(Mutex::new).collect();
+        pool.run(threads, tiles.len(), &|tile| {
+            let mut tile = tiles[tile].lock().unwrap_or_else(PoisonError::into_inner);
+            if in_planes {
+                lut::to_planes(&spec, &mut tile, blocks);
+            } else {
+                let planes = tile.to_vec();
+                lut::from_planes(&spec, &planes, blocks, &mut tile);
+            }
+        });
     }
 
     /// The number of rows: outputs of a product.
@@ -266,7 +311,10 @@ impl PackedWeights {
     #[must_use]
     pub fn kernel_name_for(&self, kind: ActivationKind) -> &'static str {
         match &self.layout {
-            Layout::Codes(CodeLayout { spec, .. }) => match spec.id {
+            Layout::Codes(CodeLayout { spec, in_planes, .. }) => match spec.id {
+                Some(id) if kind.has_tables() && *in_planes => {
+                    self.kernels.matmul_by_tables_name(id)
+                }
                 Some(id) if kind != ActivationKind::F32 => self.kernels.matmul_name(id),
                 _ => self.kernels.matmul_codes_name(),
             },
@@ -302,7 +350,7 @@ impl PackedWeights {
         }
         TensorError::check_length("the output of a row", self.columns, out.len())?;
         let (tile, row) = (row / TILE_ROWS, row % TILE_ROWS);
-        let tile = &self.bytes[tile * self.tile_bytes..][..self.tile_bytes];
+        let tile = &*self.tile_in_quads(tile);
         match &self.layout {
             Layout::Codes(layout) => {
                 for (block, out) in out.chunks_mut(BLOCK).enumerate() {
@@ -319,12 +367,21 @@ impl PackedWeights {
         Ok(())
     }
 
-    /// The weight of `row` of tile `tile` at `column`.
-    pub(crate) fn weight(&self, tile: usize, row: usize, column: usize) -> f32 {
-        let tile = self.tiles(tile, 1);
+    /// A tile from which single weights can be read.
+    pub(crate) fn tile_of_numbers(&self, index: usize) -> TileOfNumbers<'_> {
+        TileOfNumbers { layout: &self.layout, tile: self.tile_in_quads(index) }
+    }
+
+    /// A tile with its codes as kernels other than those by tables read them.
+    fn tile_in_quads(&self, index: usize) -> Cow<'_, [u8]> {
+        let tile = self.tiles(index, 1);
         match &self.layout {
-            Layout::Codes(layout) => layout.decode_block(tile, column / BLOCK, row)[column % BLOCK],
-            Layout::Float(layout) => layout.load(tile, row, column),
+            Layout::Codes(CodeLayout { spec, in_planes: true, .. }) => {
+                let mut quads = vec![0; tile.len()];
+                lut::from_planes(spec, tile, self.columns.div_ceil(BLOCK), &mut quads);
+                Cow::Owned(quads)
+            }
+            _ => Cow::Borrowed(tile),
         }
     }
 
@@ -346,10 +403,32 @@ impl PackedWeights {
     }
 }
 
+/// A tile of weights, for look-ups of single ones.
+pub(crate) struct TileOfNumbers<'a> {
+    layout: &'a Layout,
+    tile: Cow<'a, [u8]>,
+}
+
+impl TileOfNumbers<'_> {
+    /// The weight of a row at a column.
+    pub(crate) fn weight(&self, row: usize, column: usize) -> f32 {
+        match self.layout {
+            Layout::Codes(layout) => {
+                layout.decode_block(&self.tile, column / BLOCK, row)[column % BLOCK]
+            }
+            Layout::Float(layout) => layout.load(&self.tile, row, column),
+        }
+    }
+}
+
 impl CodeLayout {
+    fn new(spec: LayoutSpec, values: Box<[f32; 256]>, factor: f32) -> Self {
+        Self { spec, values, factor, in_planes: false }
+    }
+
     /// 32 weights of a row, as the format's own decoder rounds them.
     fn decode_block(&self, tile: &[u8], block: usize, row: usize) -> [f32; BLOCK] {
-        let Self { spec, values, factor } = self;
+        let Self { spec, values, factor, .. } = self;
         if !matches!(spec.codes, Codes::Numbers { .. }) && *factor == 1.0 {
             return spec.decode_block(tile, block, row);
         }

@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
         let values = coding.numbers.take().unwrap_or_else(|| Box::new(integer_values(&spec)));
         plan.stored = coding.stored;
         let factor = plan.numbers.above.unwrap_or(1.0);
-        plan.layout = Layout::Codes(CodeLayout { spec, values, factor });
+        plan.layout = Layout::Codes(CodeLayout::new(spec, values, factor));
         plan
     }
 

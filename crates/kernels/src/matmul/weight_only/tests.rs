@@ -50,6 +50,7 @@ fn run(
     let x = Guarded::new(&operands.x, flush);
     let mut out = Guarded::filled(-77.0, shape.rows * shape.tokens, flush);
     let product = Product {
+        tables: std::ptr::null(),
         values: &raw const operands.values,
         spec: layout,
         weights: weights.as_ptr(),

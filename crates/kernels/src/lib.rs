@@ -11,6 +11,7 @@
 pub mod activation;
 pub mod attention;
 pub mod bessel;
+pub mod bitplane;
 pub mod convert;
 pub mod elementary;
 pub mod exp;

@@ -118,6 +118,7 @@ macro_rules! kernel_set {
 kernel_set! {
     add: crate::activation::ADD as crate::activation::AddFn;
     amax: crate::convert::AMAX as crate::convert::AmaxFn;
+    bitplane: crate::bitplane::OP as crate::bitplane::BitplaneFn;
     bf16_to_f32: crate::convert::BF16_TO_F32 as crate::convert::Bf16ToF32Fn;
     f32_to_bf16: crate::convert::F32_TO_BF16 as crate::convert::F32ToBf16Fn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;

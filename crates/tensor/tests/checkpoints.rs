@@ -20,7 +20,7 @@ use serde_json::Value;
 const SHAPE: Shape = Shape { rows: 8, columns: 32 };
 
 fn golden() -> Value {
-    serde_json::from_str(include_str!("golden/golden-lut.json")).unwrap()
+    serde_json::from_str(include_str!("../../kernels/tests/golden/golden-lut.json")).unwrap()
 }
 
 /// A list of integers, or one, flat.

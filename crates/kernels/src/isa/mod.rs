@@ -16,7 +16,7 @@ pub enum Isa {
     Avx2,
     /// AVX2 with the 256-bit integer dot product (Alder Lake, Zen 5).
     AvxVnni,
-    /// AVX-512 F, BW, DQ, VL, VNNI, VBMI (Ice Lake, Zen 4).
+    /// AVX-512 F, BW, DQ, VL, VNNI, VBMI, VPOPCNTDQ (Ice Lake, Zen 4).
     Avx512,
     /// 64-bit Arm with NEON (Cortex-A72, Raspberry Pi 4).
     Neon,
@@ -64,6 +64,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
                     && is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512vpopcntdq")
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),

@@ -56,7 +56,7 @@ unsafe fn token<L: Layout>(product: &Product<ActivationBlock>, step: &Step<Activ
     }
 }
 
-/// Σ_b 2^b Σ_g T_g[n_b(g)] of rows 0 to 7, and of rows 8 to 15.
+/// `Σ_b 2^b Σ_g T_g[n_b(g)]` of rows 0 to 7, and of rows 8 to 15.
 ///
 /// # Safety
 /// `codes` are the planes of a block of `bits` bits.

@@ -69,17 +69,28 @@ impl TableBlock {
         for (group, codes) in groups.iter().enumerate() {
             let least: i16 = codes.iter().map(|&code| i16::from(code).min(0)).sum();
             tables.least += i32::from(least);
-            // By doubling: the entries with bit t are those without it, plus a[t].
-            let mut entries = [-least; ENTRIES];
+            // 0 to 4 · 127. By doubling: the entries with bit t are those without it, plus a[t].
+            let mut entries = [least.unsigned_abs(); ENTRIES];
             for (t, &code) in codes.iter().enumerate() {
                 for n in 1 << t..2 << t {
-                    entries[n] = entries[n - (1 << t)] + i16::from(code);
+                    entries[n] = entries[n - (1 << t)].wrapping_add_signed(code.into());
                 }
             }
             tables.low[group] = entries.map(|entry| (entry & ((1 << LOW_BITS) - 1)) as u8);
             tables.high[group] = entries.map(|entry| (entry >> LOW_BITS) as u8);
         }
         tables
+    }
+
+    /// The sum of those of the four activations of a group whose bit is in `subset`.
+    ///
+    /// # Panics
+    /// Where `group` is 8 or more or `subset` 16 or more.
+    #[must_use]
+    pub fn subset_sum(&self, group: usize, subset: usize) -> i32 {
+        let entry =
+            |n: usize| i32::from(self.high[group][n]) << LOW_BITS | i32::from(self.low[group][n]);
+        entry(subset) - entry(0)
     }
 }
 

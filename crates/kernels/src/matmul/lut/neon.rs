@@ -49,7 +49,7 @@ unsafe fn token<L: Layout>(product: &Product<ActivationBlock>, step: &Step<Activ
     }
 }
 
-/// Σ_b 2^b Σ_g T_g[n_b(g)] of rows 4i to 4i + 3.
+/// `Σ_b 2^b Σ_g T_g[n_b(g)]` of rows 4i to 4i + 3.
 ///
 /// # Safety
 /// `codes` are the planes of a block of `bits` bits.

@@ -1,6 +1,6 @@
 //! Layouts and sums of low-bit products as an independent implementation computed them (`golden-lut.json`).
 
-#![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small integers")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small integers")]
 
 use dyadic_kernels::matmul::activations::ActivationBlock;
 use dyadic_kernels::matmul::layout::{Codes, Grouping, LayoutSpec, TILE_ROWS};

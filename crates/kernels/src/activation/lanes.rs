@@ -1,6 +1,9 @@
 //! Activations over [`Lanes`]. A NaN keeps its bits until the last step.
 
-use super::scalar::{GELU_MIN, GELU_TANH, NORMAL_TAIL, SILU_MIN, TANH, TANH_LARGE, TANH_SMALL};
+use super::scalar::{
+    GELU_MIN, GELU_TANH, GELU_TANH_MIN, NORMAL_TAIL, SIGMOID_ONE, SILU_MIN, TANH, TANH_LARGE,
+    TANH_SMALL,
+};
 use crate::exp::lanes::{exp_parts, ln};
 use crate::lanes::{Binary, Lanes, Unary, map_in_place, zip, zip_in_place};
 
@@ -41,15 +44,18 @@ pub(super) fn silu<S: Lanes, const D: usize>(s: S, x: S::F) -> S::F {
 /// [`super::scalar::gelu_tanh`].
 #[inline(always)]
 pub(super) fn gelu_tanh<S: Lanes, const D: usize>(s: S, x: S::F) -> S::F {
-    let x = s.max(s.splat(GELU_MIN), x);
+    let none = s.lt(x, s.splat(GELU_TANH_MIN));
+    let x = s.max(s.splat(GELU_TANH_MIN), x);
     let slope = s.fma(s.mul(x, x), s.splat(GELU_TANH.1), s.splat(GELU_TANH.0));
-    times_sigmoid::<S, D>(s, x, s.mul(x, slope))
+    let u = s.min(s.splat(SIGMOID_ONE), s.mul(x, slope));
+    s.select(none, s.splat(-0.0), times_sigmoid::<S, D>(s, x, u))
 }
 
 /// [`super::scalar::gelu`].
 #[inline(always)]
 pub(super) fn gelu<S: Lanes, const D: usize>(s: S, x: S::F) -> S::F {
     let three = s.splat(3.0);
+    let none = s.lt(x, s.splat(GELU_MIN));
     let x = s.max(s.splat(GELU_MIN), x);
     let a = s.min(s.splat(-GELU_MIN), s.abs(x));
     let t = s.div(s.sub(a, three), s.add(a, three));
@@ -63,7 +69,7 @@ pub(super) fn gelu<S: Lanes, const D: usize>(s: S, x: S::F) -> S::F {
     let tail = s.mul(r, s.fma(s.mul(p, rest), s.splat(-0.5), p));
     let below = s.scale(s.mul(x, tail), n);
     let above = s.mul(x, s.sub(s.splat(1.0), s.scale(tail, n)));
-    s.select(s.lt(x, s.splat(0.0)), below, above)
+    s.select(none, s.splat(-0.0), s.select(s.lt(x, s.splat(0.0)), below, above))
 }
 
 /// [`super::scalar::rsqrt`].

@@ -38,13 +38,21 @@ pub(super) const GELU_TANH: (f32, f32) = (f32::from_bits(0x3FCC_422A), 0.071_354
 
 /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, which is `x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))`.
 pub(super) fn gelu_tanh<const D: usize>(x: f32) -> f32 {
-    let x = if GELU_MIN > x { GELU_MIN } else { x };
+    if x < GELU_TANH_MIN {
+        return -0.0;
+    }
     let u = x * (x * x).mul_add(GELU_TANH.1, GELU_TANH.0);
-    times_sigmoid::<D>(x, u)
+    times_sigmoid::<D>(x, if SIGMOID_ONE < u { SIGMOID_ONE } else { u })
 }
 
-/// Below this both forms of gelu are -0 in f32.
-pub(super) const GELU_MIN: f32 = -15.0;
+/// From here on a sigmoid is 1 in f32, and `e^-x` still a normal number.
+pub(super) const SIGMOID_ONE: f32 = 64.0;
+
+/// Below these gelu and its approximation are -0: about where they leave the normal numbers. Subnormal results would take a hundred cycles
+/// each, and a few in a thousand activations are that far out.
+pub(super) const GELU_MIN: f32 = -13.125;
+/// See [`GELU_MIN`].
+pub(super) const GELU_TANH_MIN: f32 = -10.0;
 
 /// `Phi(-a) = e^(-a^2/2) R(t)` with `t = (a - 3) / (a + 3)` for a in [0, 15] (minimax by exchange, a relative error of 2^-26.9): the
 /// coefficients of R, the highest power first.
@@ -63,7 +71,9 @@ pub(super) const NORMAL_TAIL: [f32; 10] = [
 
 /// `x Phi(x)`, Phi the normal distribution: `x/2 (1 + erf(x / sqrt(2)))` without its cancellation.
 pub(super) fn gelu<const D: usize>(x: f32) -> f32 {
-    let x = if GELU_MIN > x { GELU_MIN } else { x };
+    if x < GELU_MIN {
+        return -0.0;
+    }
     let a = if -GELU_MIN < x.abs() { -GELU_MIN } else { x.abs() };
     let t = (a - 3.0) / (a + 3.0);
     let r = NORMAL_TAIL[1..].iter().fold(NORMAL_TAIL[0], |r, c| r.mul_add(t, *c));

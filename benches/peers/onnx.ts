@@ -1,0 +1,64 @@
+// The smallest writer of ONNX models that a benchmark needs: one node, f32 tensors (https://onnx.ai/onnx/repo-docs/IR.html).
+
+type Field = Uint8Array | string | number;
+
+const FLOAT = 1;
+const ATTRIBUTE = { float: 1, int: 2, string: 3 } as const;
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+  return [...bytes, rest];
+}
+
+/** A field of a message: numbers as varints, everything else with its length before it. */
+function field(number: number, value: Field): Uint8Array {
+  if (typeof value === 'number') return Uint8Array.from([...varint(number * 8), ...varint(value)]);
+  const bytes = typeof value === 'string' ? new TextEncoder().encode(value) : value;
+  return Buffer.concat([Uint8Array.from([...varint(number * 8 + 2), ...varint(bytes.length)]), bytes]);
+}
+
+const message = (...fields: Uint8Array[]): Uint8Array => Buffer.concat(fields);
+
+/** A tensor that goes in or comes out. */
+function value(name: string, shape: readonly number[]): Uint8Array {
+  const dimensions = shape.map((size) => field(1, field(1, size)));
+  const tensor = message(field(1, FLOAT), field(2, message(...dimensions)));
+  return message(field(1, name), field(2, field(1, tensor)));
+}
+
+function attribute(name: string, content: number | string): Uint8Array {
+  if (typeof content === 'string')
+    return message(field(1, name), field(4, content), field(20, ATTRIBUTE.string));
+  if (Number.isInteger(content) && content >= 0)
+    return message(field(1, name), field(3, content), field(20, ATTRIBUTE.int));
+  const float = Buffer.alloc(5);
+  float.writeUInt8(2 * 8 + 5);
+  float.writeFloatLE(content, 1);
+  return message(field(1, name), float, field(20, ATTRIBUTE.float));
+}
+
+/** A model of one operator from inputs of these shapes to the output `Y`, shaped like the first. */
+export function oneNode(
+  operator: string,
+  inputs: Readonly<Record<string, readonly number[]>>,
+  attributes: Readonly<Record<string, number | string>> = {},
+): Uint8Array {
+  const names = Object.keys(inputs);
+  const [first = []] = Object.values(inputs);
+  const node = message(
+    ...names.map((name) => field(1, name)),
+    field(2, 'Y'),
+    field(4, operator),
+    ...Object.entries(attributes).map(([name, content]) => field(5, attribute(name, content))),
+  );
+  const graph = message(
+    field(1, node),
+    field(2, operator),
+    ...Object.entries(inputs).map(([name, shape]) => field(11, value(name, shape))),
+    field(12, value('Y', first)),
+  );
+  const opset = message(field(1, ''), field(2, 20));
+  return message(field(1, 9), field(7, graph), field(8, opset));
+}

@@ -117,7 +117,7 @@ test('load options', () => {
   });
   expect(readLoadOptions(undefined)).toMatchObject({ native: {}, download: true });
   expect(() => readLoadOptions({ kvType: 'q8' })).toThrow(
-    refusal(/^kvType: expected one of 'f16', 'f32', got "q8"$/),
+    refusal(/^kvType: expected one of 'f16', 'f32', 'int8', got "q8"$/),
   );
   expect(() => readLoadOptions({ threads: 0 })).toThrow(
     refusal(/^threads: expected an integer from 1 to 1024, got 0$/),

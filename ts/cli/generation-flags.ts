@@ -10,7 +10,7 @@ const DEFAULT_MAX_TOKENS = 1024;
 /** Flags of commands that load a model. */
 export const LOAD_FLAGS: Readonly<Record<string, Flag>> = {
   threads: { value: 'N', short: 't', help: 'threads (default: DYADIC_THREADS, else all)' },
-  'kv-type': { value: 'TYPE', help: 'KV cache: f16 (default) or f32' },
+  'kv-type': { value: 'TYPE', help: 'KV cache: f16 (default), f32 or int8' },
   isa: {
     value: 'NAME',
     help: 'instruction set: scalar, avx2, avx512, … (default: DYADIC_ISA, else the best)',
@@ -46,8 +46,8 @@ export const GENERATION_FLAGS: Readonly<Record<string, Flag>> = {
 /** Options of `LanguageModel.load` that every command with a model has. */
 export function kernelOptions(values: Values): Pick<LoadOptions, 'kvType' | 'isa'> {
   const kvType = values.text('kv-type');
-  if (kvType !== undefined && kvType !== 'f16' && kvType !== 'f32') {
-    throw usageError(`--kv-type: expected f16 or f32, got '${kvType}'`);
+  if (kvType !== undefined && kvType !== 'f16' && kvType !== 'f32' && kvType !== 'int8') {
+    throw usageError(`--kv-type: expected f16, f32 or int8, got '${kvType}'`);
   }
   return present({ kvType, isa: values.text('isa') });
 }

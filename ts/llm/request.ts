@@ -63,7 +63,7 @@ export function readLoadOptions(options: unknown) {
     native: present({
       threads: integerOption(raw, 'threads', 1, 1024),
       contextLength: integerOption(raw, 'contextLength', 8, 2 ** 24),
-      kvType: choiceOption(raw, 'kvType', ['f16', 'f32']),
+      kvType: choiceOption(raw, 'kvType', ['f16', 'f32', 'int8']),
       isa: stringOption(raw, 'isa'),
     }),
     download: booleanOption(raw, 'download') ?? true,

@@ -19,7 +19,7 @@ export interface LoadOptions {
   /** Tokens that a sequence can hold, prompt and answer, 8 to 2^24. Default: the model's own, at most 4096. */
   contextLength?: number;
   /** Element type of the KV cache. Default `f16`. */
-  kvType?: 'f16' | 'f32';
+  kvType?: 'f16' | 'f32' | 'int8';
   /** Instruction set to use instead of the best one of this CPU (or of `DYADIC_ISA`), such as `scalar`, `avx2` or `avx512`. */
   isa?: string;
   /** Whether a model that is not in the cache may be fetched. Default true. */

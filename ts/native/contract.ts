@@ -58,7 +58,7 @@ export interface NativeLoadOptions {
   path: string;
   threads?: number;
   contextLength?: number;
-  kvType?: 'f16' | 'f32';
+  kvType?: 'f16' | 'f32' | 'int8';
   isa?: string;
 }
 

@@ -38,6 +38,15 @@ export interface NativeOps {
   softmaxAxisOf(x: Float32Array, out: Float32Array, options: NativeSoftmax): void;
   /** Fulfilled with what went wrong, or null. */
   softmaxAsync(x: Float32Array, out: Float32Array, options: NativeSoftmax): Promise<NativeError | null>;
+  /** The best of some calls on one row, in seconds. */
+  timeSoftmax(
+    x: Float32Array,
+    out: Float32Array,
+    code: number,
+    isa: string,
+    threads: number,
+    calls: number,
+  ): number;
   logSumExp(x: Float32Array, rowLength: number, out: Float64Array): void;
   crossEntropy(logits: Float32Array, targets: Uint32Array, out: Float64Array): void;
   topK(x: Float32Array, out: Uint32Array): void;

@@ -15,7 +15,7 @@ const MOST_HEADS = 2 ** 20;
 const LARGEST = 3.4028234663852886e38;
 /** From 2^30 radians on no angle can be reduced exactly. */
 const MOST_POSITION = 2 ** 30 - 1;
-const KV_PRECISIONS = ['f32', 'f16'] as const;
+const KV_PRECISIONS = ['f32', 'f16', 'int8'] as const;
 const VARIANTS = ['carry', 'linear'] as const;
 
 /**
@@ -69,8 +69,8 @@ export interface AttentionOptions {
   causalOffset?: number;
   /** Only so many of the last visible keys. */
   window?: number;
-  /** What keys and values are rounded to first; `'f32'`, not at all, where absent. */
-  kv?: 'f32' | 'f16';
+  /** What keys and values are rounded to first; `'f32'`, not at all, where absent. `'int8'` has a scale for each key and value of a head. */
+  kv?: 'f32' | 'f16' | 'int8';
   /** Multiplies by L-Mul, slowly. */
   lMul?: LMulOptions;
   /** Where the result goes; a new array where absent. */

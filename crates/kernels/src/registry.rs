@@ -123,6 +123,7 @@ kernel_set! {
     f32_to_bf16: crate::convert::F32_TO_BF16 as crate::convert::F32ToBf16Fn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
     attention_f16: crate::attention::ATTENTION_F16 as crate::attention::AttentionF16Fn;
+    attention_i8: crate::attention::ATTENTION_I8 as crate::attention::AttentionI8Fn;
     attention_f32: crate::attention::ATTENTION_F32 as crate::attention::AttentionF32Fn;
     exp_scale: crate::softmax::EXP_SCALE as crate::softmax::ExpScaleFn;
     exp_store: crate::softmax::EXP_STORE as crate::softmax::ExpStoreFn;

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use dyadic_formats::lmul::LMul;
 use dyadic_kernels::Kernels;
 pub use dyadic_kernels::attention::PAGE_TOKENS;
 use dyadic_kernels::attention::{
-    Attention, AttentionScratch, KvPage, key_page_len, value_page_len,
+    Attention, AttentionScratch, I8_SCALES, KvPage, attention_l_mul, key_page_len, value_page_len,
 };
 
 /// The element type of a cache.
@@ -18,6 +19,8 @@ pub enum KvType {
     F16,
     /// Single precision: 4 bytes an element, exact.
     F32,
+    /// 8-bit integers with a scale for each position's key and value of a head.
+    I8,
 }
 
 /// The sizes that every page of a model's caches has.
@@ -34,9 +37,15 @@ pub struct KvShape {
 }
 
 impl KvShape {
-    /// Elements of a head's keys and values in one page.
+    /// Elements of a head's keys in one page, and of its values, scales included.
+    fn parts(&self) -> (usize, usize) {
+        let scales = if self.kv_type == KvType::I8 { I8_SCALES } else { 0 };
+        (key_page_len(self.head_dim) + scales, value_page_len(self.head_dim) + scales)
+    }
+
+    /// Elements of a head in one page.
     fn head_len(&self) -> usize {
-        key_page_len(self.head_dim) + value_page_len(self.head_dim)
+        self.parts().0 + self.parts().1
     }
 
     /// Elements of one layer of a page.
@@ -50,6 +59,7 @@ impl KvShape {
         let element = match self.kv_type {
             KvType::F16 => size_of::<u16>(),
             KvType::F32 => size_of::<f32>(),
+            KvType::I8 => size_of::<i8>(),
         };
         self.layers * self.layer_len() * element
     }
@@ -60,6 +70,7 @@ impl KvShape {
 pub(crate) enum Pages {
     F16(Vec<Arc<Vec<u16>>>),
     F32(Vec<Arc<Vec<f32>>>),
+    I8(Vec<Arc<Vec<i8>>>),
 }
 
 /// A type that caches are made of, and its kernels.
@@ -75,6 +86,8 @@ pub(crate) trait KvElement: Copy + Default + Send + Sync {
         scratch: &mut AttentionScratch,
         out: &mut [f32],
     );
+    /// See [`attention_l_mul`].
+    fn attention_l_mul(l_mul: LMul, input: &Attention<'_, Self>, out: &mut [f32]);
     /// See [`Kernels::store_kv_f16`].
     fn store(
         kernels: &Kernels,
@@ -111,6 +124,10 @@ macro_rules! kv_element {
                 kernels.$attention(input, scratch, out);
             }
 
+            fn attention_l_mul(l_mul: LMul, input: &Attention<'_, Self>, out: &mut [f32]) {
+                attention_l_mul(l_mul, input, out);
+            }
+
             fn store(
                 kernels: &Kernels,
                 key: &[f32],
@@ -126,6 +143,7 @@ macro_rules! kv_element {
 
 kv_element!(u16, F16, attention_f16, store_kv_f16);
 kv_element!(f32, F32, attention_f32, store_kv_f32);
+kv_element!(i8, I8, attention_i8, store_kv_i8);
 
 /// The keys and values of one head in one page, to write.
 pub(crate) struct KvPageMut<'a, T> {
@@ -148,6 +166,7 @@ impl KvCache {
         let pages = match shape.kv_type {
             KvType::F16 => Pages::F16(Vec::new()),
             KvType::F32 => Pages::F32(Vec::new()),
+            KvType::I8 => Pages::I8(Vec::new()),
         };
         Self { shape, pages, length: 0 }
     }
@@ -177,6 +196,7 @@ impl KvCache {
         match &mut self.pages {
             Pages::F16(all) => all.truncate(pages),
             Pages::F32(all) => all.truncate(pages),
+            Pages::I8(all) => all.truncate(pages),
         }
     }
 
@@ -213,7 +233,7 @@ impl KvCache {
             let page = Arc::get_mut(page).expect("reserve makes the pages unshared");
             let layer = &mut page[layer * shape.layer_len()..][..shape.layer_len()];
             for (head, part) in heads.iter_mut().zip(layer.chunks_exact_mut(shape.head_len())) {
-                let (keys, values) = part.split_at_mut(key_page_len(shape.head_dim));
+                let (keys, values) = part.split_at_mut(shape.parts().0);
                 head.push(KvPageMut { keys, values });
             }
         }
@@ -228,7 +248,7 @@ impl KvCache {
         pages
             .map(|page| {
                 let part = &page[start..][..shape.head_len()];
-                let (keys, values) = part.split_at(key_page_len(shape.head_dim));
+                let (keys, values) = part.split_at(shape.parts().0);
                 KvPage { keys, values }
             })
             .collect()

@@ -45,7 +45,7 @@ fn logits_are_the_same_bits_on_every_isa_and_thread_count() {
         ("qwen3", GgufType::F16),
         ("mistral", GgufType::F32),
     ] {
-        for kv_type in [KvType::F16, KvType::F32] {
+        for kv_type in [KvType::F16, KvType::F32, KvType::I8] {
             let file = TemporaryFile::new(&tiny_model(architecture, weights));
             let mut expected = None;
             for isa in Isa::supported() {

@@ -28,7 +28,7 @@ pub struct NativeLoadOptions {
     /// Positions that a sequence may have; min(the model's, 4096) where absent.
     pub context_length: Option<u32>,
     /// Element type of the KV cache.
-    #[napi(ts_type = "'f16' | 'f32'")]
+    #[napi(ts_type = "'f16' | 'f32' | 'int8'")]
     pub kv_type: Option<String>,
     /// The instruction set, in place of the best or `DYADIC_ISA`.
     pub isa: Option<String>,
@@ -93,8 +93,9 @@ pub fn load_model(hub: &Hub, options: NativeLoadOptions) -> Result<u32> {
             kv_type: match options.kv_type.as_deref() {
                 None | Some("f16") => KvType::F16,
                 Some("f32") => KvType::F32,
+                Some("int8") => KvType::I8,
                 Some(other) => {
-                    return Err(option("kvType", &other, "'f16' or 'f32'").into());
+                    return Err(option("kvType", &other, "'f16', 'f32' or 'int8'").into());
                 }
             },
             isa: options.isa,

@@ -1,6 +1,8 @@
 //! Operations over arrays: softmax, functions, norms, attention. Small calls take few microseconds, so numbers and typed arrays are passed, and
 //! no names; `ts/ops` has the tables of the numbers.
 
+use std::time::Instant;
+
 use dyadic_formats::lmul::{LMul, LMulVariant};
 use dyadic_kernels::Kernels;
 use dyadic_kernels::activation::{Accuracy, Function};
@@ -296,6 +298,31 @@ pub fn softmax_async(
     AsyncTask::new(SoftmaxTask { x, out, options })
 }
 
+/// The best time in seconds of some calls of softmax on one row, with the kernels of an instruction set.
+#[napi]
+pub fn time_softmax(
+    x: &[f32],
+    out: Float32ArraySlice<'_>,
+    code: u32,
+    isa: String,
+    threads: u32,
+    calls: u32,
+) -> Result<f64> {
+    guard(|| {
+        let out = output(&out, &[x])?;
+        let (_, pool) = machine(threads)?;
+        let kernels = Kernels::for_isa(isa.parse()?)?;
+        let rows = plain_rows(u32::try_from(x.len()).unwrap_or(u32::MAX), code);
+        let mut best = f64::INFINITY;
+        for _ in 0..calls {
+            let start = Instant::now();
+            softmax_rows(kernels, pool, &rows, Source::F32(x), Target::F32(out));
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        Ok(best)
+    })
+}
+
 /// `ln(sum e^x)` of each row.
 #[napi]
 pub fn log_sum_exp(x: &[f32], row_len: u32, mut out: Float64ArraySlice<'_>) -> Result<()> {
@@ -476,7 +503,7 @@ pub struct NativeAttention {
     pub causal_offset: Option<u32>,
     /// Only so many last keys.
     pub window: Option<u32>,
-    /// 0: f32, 1: f16.
+    /// 0: f32, 1: f16, 2: 8-bit integers.
     pub precision: u32,
     /// L-Mul with so many mantissa bits.
     pub mantissa_bits: Option<u32>,
@@ -513,7 +540,8 @@ pub fn attention(
             window: options.window.map(|window| window as usize),
             precision: match options.precision {
                 0 => KvPrecision::F32,
-                _ => KvPrecision::F16,
+                1 => KvPrecision::F16,
+                _ => KvPrecision::I8,
             },
             l_mul: options.mantissa_bits.map(|bits| l_mul(bits, options.linear == Some(true))),
         };

@@ -5,7 +5,8 @@ use std::ops::Range;
 use dyadic_formats::lmul::LMul;
 use dyadic_kernels::Kernels;
 use dyadic_kernels::attention::{
-    Attention, AttentionScratch, KvPage, PAGE_TOKENS, attention_l_mul, key_page_len, value_page_len,
+    Attention, AttentionScratch, I8_SCALES, KvPage, PAGE_TOKENS, attention_l_mul, key_page_len,
+    value_page_len,
 };
 
 use crate::TensorError;
@@ -22,6 +23,8 @@ pub enum KvPrecision {
     F32,
     /// Rounded to half precision.
     F16,
+    /// Rounded to 8-bit integers, with a scale for the key and the value of each token and head.
+    I8,
 }
 
 /// The shape of attention and what it is asked.
@@ -83,6 +86,7 @@ impl AttentionRows<'_> {
 enum Pages {
     F32(Vec<(Vec<f32>, Vec<f32>)>),
     F16(Vec<(Vec<u16>, Vec<u16>)>),
+    I8(Vec<(Vec<i8>, Vec<i8>)>),
 }
 
 impl Pages {
@@ -99,12 +103,12 @@ impl Pages {
         let tokens = k.chunks(rows.head_dim).zip(v.chunks(rows.head_dim));
         let (keys, values) = (key_page_len(rows.head_dim), value_page_len(rows.head_dim));
         macro_rules! pages {
-            ($variant:ident, $zero:expr, $store:ident) => {{
+            ($variant:ident, $zero:expr, $store:ident, $scales:expr) => {{
                 let mut pages = Vec::new();
                 for (token, (key, value)) in tokens.enumerate() {
                     let slot = token % PAGE_TOKENS;
                     if slot == 0 {
-                        pages.push((vec![$zero; keys], vec![$zero; values]));
+                        pages.push((vec![$zero; keys + $scales], vec![$zero; values + $scales]));
                     }
                     let Some((keys, values)) = pages.last_mut() else { continue };
                     kernels.$store(key, value, slot, keys, values);
@@ -113,8 +117,9 @@ impl Pages {
             }};
         }
         match rows.precision {
-            KvPrecision::F32 => pages!(F32, 0.0f32, store_kv_f32),
-            KvPrecision::F16 => pages!(F16, 0u16, store_kv_f16),
+            KvPrecision::F32 => pages!(F32, 0.0f32, store_kv_f32, 0),
+            KvPrecision::F16 => pages!(F16, 0u16, store_kv_f16, 0),
+            KvPrecision::I8 => pages!(I8, 0i8, store_kv_i8, I8_SCALES),
         }
     }
 }
@@ -196,6 +201,7 @@ pub fn attention(
         match &heads[task.head] {
             Pages::F32(pages) => attend!(pages, attention_f32),
             Pages::F16(pages) => attend!(pages, attention_f16),
+            Pages::I8(pages) => attend!(pages, attention_i8),
         }
     });
     for task in tasks {
@@ -244,7 +250,9 @@ mod tests {
         let (queries, keys) = (70, 100);
         let q = rng.normal_vec(queries * 6 * 20, 1.0);
         let [k, v] = [1.0, 1.0].map(|sigma| rng.normal_vec(keys * 2 * 20, sigma));
-        for (precision, bound) in [(KvPrecision::F32, 2e-6), (KvPrecision::F16, 5e-3)] {
+        for (precision, bound) in
+            [(KvPrecision::F32, 2e-6), (KvPrecision::F16, 5e-3), (KvPrecision::I8, 0.2)]
+        {
             let rows = AttentionRows { causal_offset: Some(30), precision, ..ROWS };
             let out = run(&rows, 3, [&q, &k, &v]);
             ulp::assert_same_bits(&run(&rows, 1, [&q, &k, &v]), &out, "threads");
@@ -272,7 +280,7 @@ mod tests {
         let q = rng.normal_vec(100 * 6 * 20, 1.0);
         let [k, v] = [1.0, 1.0].map(|sigma| rng.normal_vec(100 * 2 * 20, sigma));
         let sinks = rng.normal_vec(6, 1.0);
-        for precision in [KvPrecision::F32, KvPrecision::F16] {
+        for precision in [KvPrecision::F32, KvPrecision::F16, KvPrecision::I8] {
             let rows = |offset| AttentionRows {
                 causal_offset: Some(offset),
                 window: Some(37),

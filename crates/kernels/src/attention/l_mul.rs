@@ -16,7 +16,7 @@ impl Arithmetic for LMul {
 ///
 /// # Panics
 /// Where a length of `input` or `out` is not as documented.
-#[expect(private_bounds, reason = "f32 and u16, the bits of f16")]
+#[expect(private_bounds, reason = "f32, u16 (the bits of f16) and i8")]
 pub fn attention_l_mul<T: Element>(l_mul: LMul, input: &Attention<'_, T>, out: &mut [f32]) {
     input.assert_valid(out);
     attention_with(l_mul, input, out);

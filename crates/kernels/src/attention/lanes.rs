@@ -1,7 +1,10 @@
 //! Attention over [`Lanes`], in blocks of up to six rows, so that one load of a key or a value serves all of them.
 
 use super::scalar::{self, merge_sink};
-use super::{Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, value_stride};
+use super::{
+    Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, key_page_len,
+    value_page_len, value_stride,
+};
 use crate::activation::lanes::capped;
 use crate::exp::lanes::ext_exp;
 use crate::exp::scalar::scale_down;
@@ -27,6 +30,15 @@ impl Element for f32 {
     #[inline(always)]
     fn load<S: Lanes>(s: S, x: &[Self; LANES]) -> S::F {
         s.load(x)
+    }
+}
+
+impl Element for i8 {
+    const CONVERTED: bool = true;
+
+    #[inline(always)]
+    fn load<S: Lanes>(s: S, x: &[Self; LANES]) -> S::F {
+        s.load_i8(x)
     }
 }
 
@@ -81,12 +93,16 @@ fn dot_keys<S: Lanes, T: Element, const R: usize, const C: usize>(
     }
 }
 
+/// The scales of the tokens of a tile, where its elements have any: those of the keys and those of the values.
+type Scales<'a> = Option<&'a [[f32; PAGE_TOKENS]; 2]>;
+
 /// Turns the scores of a row into weights and brings its exponent and sums up to date. Returns what its accumulator must be multiplied by.
 #[inline(always)]
 fn weigh<S: Lanes>(
     s: S,
     shape: Shape,
     scores: &mut [f32; PAGE_TOKENS],
+    scales: Scales<'_>,
     (first, end): (usize, usize),
     exponent: &mut f32,
     sums: &mut [f32; LANES],
@@ -95,7 +111,11 @@ fn weigh<S: Lanes>(
     let mut m = [s.splat(0.0); PARTS];
     let mut n = [s.splat(EMPTY_EXPONENT); PARTS];
     for c in 0..PARTS {
-        let mut score = s.mul(s.load(&parts[c]), s.splat(shape.scale));
+        let mut score = s.load(&parts[c]);
+        if let Some([keys, _]) = scales {
+            score = s.mul(score, s.load(&keys.as_chunks::<LANES>().0[c]));
+        }
+        score = s.mul(score, s.splat(shape.scale));
         if let Some(cap) = shape.soft_cap {
             score = capped(s, score, cap);
         }
@@ -123,7 +143,11 @@ fn weigh<S: Lanes>(
     let mut p = [s.splat(0.0); PARTS];
     for c in 0..PARTS {
         p[c] = s.scale_down(m[c], s.sub(n[c], s.splat(common)));
-        s.store(p[c], &mut parts[c]);
+        let weight = match scales {
+            Some([_, values]) => s.mul(p[c], s.load(&values.as_chunks::<LANES>().0[c])),
+            None => p[c],
+        };
+        s.store(weight, &mut parts[c]);
     }
     let tile_sum = s.add(s.add(p[0], p[2]), s.add(p[1], p[3]));
     s.store(s.fma(s.load(sums), s.splat(rescale), tile_sum), sums);
@@ -247,8 +271,8 @@ fn see_tile<S: Lanes, T: Element>(
     s: S,
     shape: Shape,
     block: &mut Block<'_>,
-    keys: &[T],
-    values: &[T],
+    (keys, values): (&[T], &[T]),
+    scales: Scales<'_>,
 ) {
     let visible = block.visible;
     let count = visible.len();
@@ -263,7 +287,7 @@ fn see_tile<S: Lanes, T: Element>(
         if visible.0 >= visible.1 {
             continue;
         }
-        let rescale = weigh(s, shape, p, visible, exponent, sums);
+        let rescale = weigh(s, shape, p, scales, visible, exponent, sums);
         if rescale != 1.0 {
             for part in row.as_chunks_mut::<LANES>().0 {
                 s.store(s.mul(s.load(part), s.splat(rescale)), part);
@@ -322,6 +346,12 @@ fn within_tile(start: usize, end: usize, tile: usize) -> (usize, usize) {
     if first < end { (first, end) } else { (0, 0) }
 }
 
+/// The scale of each token of a page.
+#[inline(always)]
+fn token_scales<T: Element>(scales: &[T]) -> [f32; PAGE_TOKENS] {
+    std::array::from_fn(|token| T::scale(scales, token))
+}
+
 #[inline(always)]
 fn convert<S: Lanes, T: Element>(s: S, x: &[T], out: &mut [f32]) {
     for (x, out) in x.as_chunks::<LANES>().0.iter().zip(out.as_chunks_mut::<LANES>().0) {
@@ -368,6 +398,16 @@ pub(super) fn attention<S: Lanes, T: Element>(
     let first = seen.clone().map(|visible| visible.start).min().unwrap_or(0) / PAGE_TOKENS;
     let end = seen.map(|visible| visible.end).max().unwrap_or(0).div_ceil(PAGE_TOKENS);
     for (tile, page) in input.pages.iter().enumerate().take(end).skip(first) {
+        let scales: [[f32; PAGE_TOKENS]; 2];
+        let scales = if T::SCALES > 0 {
+            scales = [
+                token_scales(&page.keys[key_page_len(head_dim)..]),
+                token_scales(&page.values[value_page_len(head_dim)..]),
+            ];
+            Some(&scales)
+        } else {
+            None
+        };
         if converted {
             convert(s, page.keys, keys);
             convert(s, page.values, values);
@@ -393,9 +433,9 @@ pub(super) fn attention<S: Lanes, T: Element>(
                 accumulators: &mut accumulators[range.start * stride..range.end * stride],
             };
             if converted {
-                see_tile::<S, f32>(s, shape, &mut block, keys, values);
+                see_tile::<S, f32>(s, shape, &mut block, (keys, values), scales);
             } else {
-                see_tile::<S, T>(s, shape, &mut block, page.keys, page.values);
+                see_tile::<S, T>(s, shape, &mut block, (page.keys, page.values), scales);
             }
         }
     }

@@ -44,6 +44,9 @@ const SCORE_LIMIT: f32 = 262_144.0;
 /// The exponent of an empty sum: less than that of any score.
 pub(crate) const EMPTY_EXPONENT: f32 = -16_777_216.0;
 
+/// The bytes behind the keys, and behind the values, of a page of i8: the f32 scale of each token, in the byte order of the machine.
+pub const I8_SCALES: usize = 4 * PAGE_TOKENS;
+
 /// The distance between the values of neighbouring tokens in a page: `head_dim` rounded up to 16.
 #[must_use]
 pub const fn value_stride(head_dim: usize) -> usize {
@@ -62,7 +65,8 @@ pub const fn value_page_len(head_dim: usize) -> usize {
     value_stride(head_dim) * PAGE_TOKENS
 }
 
-/// 64 tokens of one sequence, layer and key-value head. `T` is `f32`, or `u16` for the bits of an f16.
+/// 64 tokens of one sequence, layer and key-value head. `T` is `f32`, `u16` for the bits of an f16, or `i8` for codes with a scale for each
+/// token's key and value, which lie behind the codes: [`I8_SCALES`] more elements.
 #[derive(Clone, Copy, Debug)]
 pub struct KvPage<'a, T> {
     /// `[head_dim][64]`
@@ -95,8 +99,11 @@ impl<T> Attention<'_, T> {
     fn rows(&self) -> usize {
         self.visible.len()
     }
+}
 
-    /// Every demand of the op but the length of the output.
+#[expect(private_bounds, reason = "f32, u16 (the bits of f16) and i8")]
+impl<T: scalar::Element> Attention<'_, T> {
+    /// Every demand of the op.
     fn assert_valid(&self, out: &[f32]) {
         let rows = self.rows();
         assert!(self.head_dim > 0, "attention: head_dim");
@@ -111,8 +118,9 @@ impl<T> Attention<'_, T> {
             );
         }
         for page in self.pages {
-            assert_eq!(page.keys.len(), key_page_len(self.head_dim), "attention: key page");
-            assert_eq!(page.values.len(), value_page_len(self.head_dim), "attention: value page");
+            let (keys, values) = (key_page_len(self.head_dim), value_page_len(self.head_dim));
+            assert_eq!(page.keys.len(), keys + T::SCALES, "attention: key page");
+            assert_eq!(page.values.len(), values + T::SCALES, "attention: value page");
         }
     }
 }
@@ -138,6 +146,14 @@ lane_op! {
     /// Attention over pages of f16.
     static ATTENTION_F16: AttentionF16Fn = "attention_f32_f16",
     fn(input: &Attention<'_, u16>, scratch: &mut AttentionScratch, out: &mut [f32]),
+    scalar: scalar::attention,
+    lanes: lanes::attention,
+}
+
+lane_op! {
+    /// Attention over pages of i8.
+    static ATTENTION_I8: AttentionI8Fn = "attention_f32_i8",
+    fn(input: &Attention<'_, i8>, scratch: &mut AttentionScratch, out: &mut [f32]),
     scalar: scalar::attention,
     lanes: lanes::attention,
 }
@@ -174,6 +190,21 @@ impl Kernels {
         unsafe { (self.attention_f16.function)(input, scratch, out) }
     }
 
+    /// Attention of `input` over pages of i8; `out` is `[rows][head_dim]`.
+    ///
+    /// # Panics
+    /// Where a length of `input` or `out` is not as documented.
+    pub fn attention_i8(
+        &self,
+        input: &Attention<'_, i8>,
+        scratch: &mut AttentionScratch,
+        out: &mut [f32],
+    ) {
+        input.assert_valid(out);
+        // SAFETY: this set holds kernels that the CPU supports, and the input is valid.
+        unsafe { (self.attention_i8.function)(input, scratch, out) }
+    }
+
     /// Attention of `input` over pages of f32; `out` is `[rows][head_dim]`.
     ///
     /// # Panics
@@ -205,6 +236,29 @@ impl Kernels {
         assert_page(key, value, slot, keys.len(), values.len());
         // SAFETY: this set holds kernels that the CPU supports, and the lengths are as the op demands.
         unsafe { (self.store_kv_f16.function)(key, value, slot, keys, values) }
+    }
+
+    /// Writes the key and the value of one token into place `slot` of a page of i8: 127 levels each side, by the largest magnitude of the key
+    /// and of the value. What is not finite makes all of that token's key or value NaN; magnitudes below 2^-100 count as zeros.
+    ///
+    /// # Panics
+    /// Where `slot` is 64 or more or a page is not of the head's size.
+    pub fn store_kv_i8(
+        &self,
+        key: &[f32],
+        value: &[f32],
+        slot: usize,
+        keys: &mut [i8],
+        values: &mut [i8],
+    ) {
+        let codes = |page: &[i8]| page.len().saturating_sub(I8_SCALES);
+        assert_page(key, value, slot, codes(keys), codes(values));
+        let (codes, scales) = keys.split_at_mut(key_page_len(key.len()));
+        scalar::quantize_token(key, slot, codes, scales, |d| d * PAGE_TOKENS + slot);
+        let (codes, scales) = values.split_at_mut(value_page_len(value.len()));
+        let start = slot * value_stride(value.len());
+        codes[start..start + value_stride(value.len())].fill(0);
+        scalar::quantize_token(value, slot, codes, scales, |d| start + d);
     }
 
     /// Writes the key and the value of one token into place `slot` of a page of f32.

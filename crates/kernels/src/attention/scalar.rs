@@ -2,14 +2,25 @@
 
 use half::f16;
 
-use super::{Attention, AttentionScratch, EMPTY_EXPONENT, PAGE_TOKENS, SCORE_LIMIT, value_stride};
+use super::{
+    Attention, AttentionScratch, EMPTY_EXPONENT, I8_SCALES, PAGE_TOKENS, SCORE_LIMIT, key_page_len,
+    value_page_len, value_stride,
+};
 use crate::activation::scalar::capped;
 use crate::exp::scalar::{ext_exp, scale_down};
 use crate::lanes::{LANES, canonical};
 
 /// An element of a page.
 pub(super) trait Element: Copy {
+    /// The elements behind the keys, and behind the values, of a page that hold a scale for each token.
+    const SCALES: usize = 0;
+
     fn to_f32(self) -> f32;
+
+    /// The scale of a token.
+    fn scale(_: &[Self], _token: usize) -> f32 {
+        1.0
+    }
 }
 
 impl Element for f32 {
@@ -21,6 +32,19 @@ impl Element for f32 {
 impl Element for u16 {
     fn to_f32(self) -> f32 {
         f16::from_bits(self).to_f32()
+    }
+}
+
+impl Element for i8 {
+    const SCALES: usize = I8_SCALES;
+
+    fn to_f32(self) -> f32 {
+        f32::from(self)
+    }
+
+    #[inline(always)]
+    fn scale(scales: &[Self], token: usize) -> f32 {
+        f32::from_ne_bytes(scales.as_chunks::<4>().0[token].map(i8::cast_unsigned))
     }
 }
 
@@ -61,6 +85,9 @@ impl Row {
         let first = visible.start.max(tile * PAGE_TOKENS) - tile * PAGE_TOKENS;
         let end = visible.end.min((tile + 1) * PAGE_TOKENS) - tile * PAGE_TOKENS;
 
+        let key_scales = &page.keys[key_page_len(input.head_dim)..];
+        let value_scales = &page.values[value_page_len(input.head_dim)..];
+
         // (m, n) of each key; those out of sight weigh nothing.
         let mut pairs = [(0.0, EMPTY_EXPONENT); PAGE_TOKENS];
         for (j, pair) in pairs.iter_mut().enumerate().take(end).skip(first) {
@@ -69,7 +96,7 @@ impl Row {
                 let key = page.keys[d * PAGE_TOKENS + j].to_f32();
                 dot = arithmetic.multiply_add(q, key, dot);
             }
-            let mut score = dot * input.scale;
+            let mut score = dot * T::scale(key_scales, j) * input.scale;
             if let Some(cap) = input.soft_cap {
                 score = capped(score, cap);
             }
@@ -88,7 +115,8 @@ impl Row {
             *accumulator *= rescale;
             for (j, p) in p.iter().enumerate().take(end).skip(first) {
                 let value = page.values[j * value_stride(input.head_dim) + d].to_f32();
-                *accumulator = arithmetic.multiply_add(*p, value, *accumulator);
+                let weight = p * T::scale(value_scales, j);
+                *accumulator = arithmetic.multiply_add(weight, value, *accumulator);
             }
         }
     }
@@ -144,6 +172,39 @@ pub(super) fn attention_with<T: Element>(
         }
         row.finish(input.sinks.get(index).copied(), out);
     }
+}
+
+/// One token of a page of i8: `scale = amax / 127`, codes to nearest, ties to even. What is not finite makes the scale NaN; magnitudes below
+/// 2^-100 count as zeros. `place` says where an element goes.
+pub(super) fn quantize_token(
+    x: &[f32],
+    slot: usize,
+    elements: &mut [i8],
+    scales: &mut [i8],
+    place: impl Fn(usize) -> usize,
+) {
+    /// Added to a number below 2^22 it leaves the nearest integer in the last bits, ties to even.
+    const ROUND: f32 = 12_582_912.0;
+    let mut amax = 0.0f32;
+    let mut finite = true;
+    for x in x {
+        amax = if x.abs() > amax { x.abs() } else { amax };
+        finite &= x.is_finite();
+    }
+    let usable = finite && amax >= f32::from_bits(27 << 23);
+    let factor = if usable { 127.0 / amax } else { 0.0 };
+    for (i, &x) in x.iter().enumerate() {
+        let x = if usable { x } else { 0.0 };
+        #[expect(clippy::cast_possible_truncation, reason = "an integer of at most 127")]
+        let code = (x * factor + ROUND - ROUND) as i8;
+        elements[place(i)] = code;
+    }
+    let scale = match (finite, usable) {
+        (false, _) => f32::NAN,
+        (true, false) => 0.0,
+        (true, true) => amax / 127.0,
+    };
+    scales.as_chunks_mut::<4>().0[slot] = scale.to_ne_bytes().map(u8::cast_signed);
 }
 
 pub(super) fn store_kv(

@@ -7,8 +7,8 @@ use dyadic_testkit::{Rng, cases, reference, ulp};
 use half::f16;
 
 use super::{
-    ATTENTION_F16, ATTENTION_F32, Attention, AttentionScratch, KvPage, PAGE_TOKENS, STORE_KV_F16,
-    key_page_len, scalar, value_page_len, value_stride,
+    ATTENTION_F16, ATTENTION_F32, ATTENTION_I8, Attention, AttentionScratch, I8_SCALES, KvPage,
+    PAGE_TOKENS, STORE_KV_F16, key_page_len, scalar, value_page_len, value_stride,
 };
 use crate::{Isa, Kernels};
 
@@ -17,6 +17,7 @@ pub(super) struct Cache {
     head_dim: usize,
     half: Vec<(Vec<u16>, Vec<u16>)>,
     single: Vec<(Vec<f32>, Vec<f32>)>,
+    bytes: Vec<(Vec<i8>, Vec<i8>)>,
     /// `[tokens][head_dim]`
     keys: Vec<f32>,
     values: Vec<f32>,
@@ -29,6 +30,7 @@ impl Cache {
             head_dim,
             half: Vec::new(),
             single: Vec::new(),
+            bytes: Vec::new(),
             keys: Vec::new(),
             values: Vec::new(),
         };
@@ -37,6 +39,8 @@ impl Cache {
                 let (keys, values) = (key_page_len(head_dim), value_page_len(head_dim));
                 cache.half.push((vec![0x7E00; keys], vec![0x7E00; values]));
                 cache.single.push((vec![f32::NAN; keys], vec![f32::NAN; values]));
+                // The bytes of a NaN as well.
+                cache.bytes.push((vec![-1; keys + I8_SCALES], vec![-1; values + I8_SCALES]));
             }
             let mut row = || -> Vec<f32> {
                 (0..head_dim).map(|_| f16::from_f32(rng.normal() * sigma).to_f32()).collect()
@@ -48,6 +52,8 @@ impl Cache {
             kernels.store_kv_f16(&key, &value, slot, keys, values);
             let (keys, values) = &mut cache.single[page];
             kernels.store_kv_f32(&key, &value, slot, keys, values);
+            let (keys, values) = &mut cache.bytes[page];
+            kernels.store_kv_i8(&key, &value, slot, keys, values);
             cache.keys.extend(key);
             cache.values.extend(value);
         }
@@ -56,6 +62,10 @@ impl Cache {
 
     pub(super) fn half_pages(&self) -> Vec<KvPage<'_, u16>> {
         self.half.iter().map(|(keys, values)| KvPage { keys, values }).collect()
+    }
+
+    fn byte_pages(&self) -> Vec<KvPage<'_, i8>> {
+        self.bytes.iter().map(|(keys, values)| KvPage { keys, values }).collect()
     }
 
     fn single_pages(&self) -> Vec<KvPage<'_, f32>> {
@@ -116,7 +126,7 @@ fn expected(cache: &Cache, case: &Case) -> Vec<f32> {
     out
 }
 
-/// Every kernel, of both page types, against the scalar one, with all rows at once and row by row.
+/// Every kernel, of all page types, against the scalar one, with all rows at once and row by row.
 fn assert_kernels_agree(cache: &Cache, case: &Case) {
     let expected = expected(cache, case);
     let head_dim = cache.head_dim;
@@ -134,6 +144,21 @@ fn assert_kernels_agree(cache: &Cache, case: &Case) {
                 // SAFETY: as above.
                 unsafe { (kernel.function)(&one.input(head_dim, &half), &mut scratch, out) };
                 ulp::assert_same_bits(out, expected, kernel.name);
+            }
+        }
+        let bytes = cache.byte_pages();
+        let mut coarse = vec![7.0; expected.len()];
+        scalar::attention(&case.input(head_dim, &bytes), &mut scratch, &mut coarse);
+        for kernel in ATTENTION_I8.supported() {
+            // SAFETY: as above.
+            unsafe { (kernel.function)(&case.input(head_dim, &bytes), &mut scratch, &mut out) };
+            ulp::assert_same_bits(&out, &coarse, kernel.name);
+            for (row, coarse) in coarse.chunks_exact(head_dim).enumerate() {
+                let one = case.row(head_dim, row);
+                let out = &mut out[..head_dim];
+                // SAFETY: as above.
+                unsafe { (kernel.function)(&one.input(head_dim, &bytes), &mut scratch, out) };
+                ulp::assert_same_bits(out, coarse, kernel.name);
             }
         }
         for kernel in ATTENTION_F32.supported() {
@@ -160,6 +185,41 @@ fn attention_is_accurate() {
         // Scores of about 20 carry an error of 20 * 2^-24 * sqrt(64).
         assert!(error < 2e-6 * f64::from(sigma.max(1.0)), "{sigma}: {error}");
     }
+}
+
+/// Keys and values of 8 bits: an error of half a step, amax / 254, in each element.
+#[test]
+fn attention_over_bytes_is_near_that_over_floats() {
+    let mut rng = Rng::new(8);
+    let cache = Cache::new(&mut rng, 64, 300, 1.0);
+    let case = Case::of_rows(rng.normal_vec(6 * 64, 1.0), &[300; 6]);
+    let pages = cache.byte_pages();
+    let mut out = vec![7.0; 6 * 64];
+    scalar::attention(&case.input(64, &pages), &mut AttentionScratch::default(), &mut out);
+    for (out, exact) in out.iter().zip(expected(&cache, &case)) {
+        assert!((out - exact).abs() < 0.01, "{out} {exact}");
+    }
+}
+
+#[test]
+fn bytes_hold_what_is_zero_tiny_and_not_finite() {
+    let kernels = Kernels::for_isa(Isa::Scalar).unwrap();
+    let (mut keys, mut values) =
+        (vec![0; key_page_len(3) + I8_SCALES], vec![0; value_page_len(3) + I8_SCALES]);
+    let scale = |page: &[i8], slot: usize| {
+        let scales = &page[page.len() - I8_SCALES..];
+        f32::from_ne_bytes(std::array::from_fn(|i| scales[4 * slot + i].cast_unsigned()))
+    };
+    let mut store = |key: [f32; 3], value: [f32; 3], slot: usize| {
+        kernels.store_kv_i8(&key, &value, slot, &mut keys, &mut values);
+        let codes = [0, 1, 2].map(|d| keys[d * PAGE_TOKENS + slot]);
+        (codes, scale(&keys, slot), scale(&values, slot))
+    };
+    assert_eq!(store([127.0, -127.0, 0.5], [0.0; 3], 5), ([127, -127, 0], 1.0, 0.0));
+    assert_eq!(store([254.0, 3.0, 5.0], [-1.27e-2, 0.0, 0.0], 63), ([127, 2, 2], 2.0, 1e-4));
+    assert_eq!(store([1e-31, 0.0, 0.0], [1.0; 3], 0).0, [0; 3]);
+    let (codes, key, value) = store([f32::NAN, 1.0, 2.0], [1.0, f32::INFINITY, 0.0], 1);
+    assert!(codes == [0; 3] && key.is_nan() && value.is_nan());
 }
 
 #[test]

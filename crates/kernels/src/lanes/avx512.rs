@@ -2,16 +2,16 @@
 
 use std::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_LT_OQ, _CMP_NLE_UQ, _CMP_UNORD_Q, _MM_FROUND_NO_EXC,
-    _MM_FROUND_TO_NEAREST_INT, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_storeu_si256,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castps256_ps512,
-    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
-    _mm512_cvtps_epi32, _mm512_cvtps_ph, _mm512_cvtss_f32, _mm512_div_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_scalef_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512,
-    _mm512_permute_ps, _mm512_permutexvar_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_shuffle_f32x4, _mm512_sllv_epi32,
-    _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps,
-    _mm512_xor_si512,
+    _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castps256_ps512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi32,
+    _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_ph, _mm512_cvtss_f32,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_scalef_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_or_si512, _mm512_permute_ps, _mm512_permutexvar_ps, _mm512_roundscale_ps,
+    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_shuffle_f32x4,
+    _mm512_sllv_epi32, _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
+    _mm512_sub_ps, _mm512_xor_si512,
 };
 
 use super::{LANES, Lanes};
@@ -101,6 +101,8 @@ impl Lanes for Avx512 {
         sum(v: __m512) -> f32 = fold!(v, _mm512_add_ps);
         reduce_max(v: __m512) -> f32 = fold!(v, _mm512_max_ps);
         load(x: &[f32; LANES]) -> __m512 = _mm512_loadu_ps(x.as_ptr());
+        load_i8(x: &[i8; LANES]) -> __m512 =
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast())));
         load_f16(x: &[u16; LANES]) -> __m512 =
             _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast()));
     }

@@ -126,6 +126,8 @@ pub(crate) trait Lanes: Copy {
 
     /// Lane i is the f16 of bits `x[i]`
     fn load_f16(self, x: &[u16; LANES]) -> Self::F;
+    /// Lane i is `x[i]`
+    fn load_i8(self, x: &[i8; LANES]) -> Self::F;
     /// `out[i]` is the bits of lane i as f16, rounded to nearest, ties to even. The payload of a NaN is unspecified.
     fn store_f16(self, v: Self::F, out: &mut [u16; LANES]);
 

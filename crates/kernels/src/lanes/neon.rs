@@ -3,8 +3,9 @@
 use std::arch::aarch64::{
     float32x4_t, int32x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vandq_s32, vbslq_f32, vceqq_f32,
     vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32,
-    vdupq_n_f32, vdupq_n_s32, veorq_s32, vextq_f32, vfmaq_f32, vgetq_lane_f32, vld1_u16, vld1q_f32,
-    vmulq_f32, vmvnq_u32, vorrq_s32, vreinterpret_f16_u16, vreinterpret_u16_f16,
+    vdupq_n_f32, vdupq_n_s32, veorq_s32, vextq_f32, vfmaq_f32, vget_low_s8, vget_low_s16,
+    vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8, vmovl_high_s8, vmovl_high_s16, vmovl_s8,
+    vmovl_s16, vmulq_f32, vmvnq_u32, vorrq_s32, vreinterpret_f16_u16, vreinterpret_u16_f16,
     vreinterpretq_f32_s32, vreinterpretq_s32_f32, vrev64q_f32, vrndnq_f32, vshlq_n_s32,
     vshrq_n_s32, vsqrtq_f32, vst1_u16, vst1q_f32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
@@ -189,6 +190,21 @@ impl Lanes for Neon {
                 vzip2q_f32(low, low),
                 vzip1q_f32(high, high),
                 vzip2q_f32(high, high),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, x: &[i8; LANES]) -> F {
+        // SAFETY: a value of this type proves the features; `x` has 16 bytes.
+        unsafe {
+            let v = vld1q_s8(x.as_ptr());
+            let (low, high) = (vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v));
+            [
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+                vcvtq_f32_s32(vmovl_high_s16(low)),
+                vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+                vcvtq_f32_s32(vmovl_high_s16(high)),
             ]
         }
     }

@@ -135,6 +135,7 @@ impl Decoder {
             match entry.cache.shape().kv_type {
                 KvType::F16 => entry.cache.reserve::<u16>(tokens),
                 KvType::F32 => entry.cache.reserve::<f32>(tokens),
+                KvType::I8 => entry.cache.reserve::<i8>(tokens),
             }
         }
         let run = Run { decoder: self, kernels: self.kernels, threads };
@@ -241,12 +242,20 @@ impl Run<'_> {
             ],
         );
         let kv_type = batch.first().map(|entry| entry.cache.shape().kv_type);
-        if kv_type == Some(KvType::F32) {
-            self.append::<f32>(scratch, batch, index, layer);
-            self.attend::<f32>(scratch, batch, index, layer);
-        } else {
-            self.append::<u16>(scratch, batch, index, layer);
-            self.attend::<u16>(scratch, batch, index, layer);
+        match kv_type {
+            Some(KvType::F16) => {
+                self.append::<u16>(scratch, batch, index, layer);
+                self.attend::<u16>(scratch, batch, index, layer);
+            }
+            Some(KvType::F32) => {
+                self.append::<f32>(scratch, batch, index, layer);
+                self.attend::<f32>(scratch, batch, index, layer);
+            }
+            Some(KvType::I8) => {
+                self.append::<i8>(scratch, batch, index, layer);
+                self.attend::<i8>(scratch, batch, index, layer);
+            }
+            None => {}
         }
         self.project(
             &mut scratch.activations,
@@ -364,7 +373,10 @@ impl Run<'_> {
                 soft_cap: None,
                 sinks: &[],
             };
-            T::attention(self.kernels, &input, &mut task.scratch, task.out);
+            match self.decoder.l_mul {
+                Some(l_mul) => T::attention_l_mul(l_mul, &input, task.out),
+                None => T::attention(self.kernels, &input, &mut task.scratch, task.out),
+            }
         });
         for task in &mut tasks {
             for (token, heads) in task.out.chunks(length).enumerate() {

@@ -5,6 +5,7 @@ mod config;
 mod error;
 mod forward;
 
+use dyadic_formats::lmul::LMul;
 use dyadic_kernels::Kernels;
 use dyadic_kernels::rope::{RopeScaling, RopeTable};
 use dyadic_tensor::pool::Pool;
@@ -53,6 +54,8 @@ pub struct Decoder {
     output: Option<Linear>,
     rope: RopeTable,
     parameters: u64,
+    /// What attention multiplies with, in place of multiplications.
+    l_mul: Option<LMul>,
 }
 
 impl Decoder {
@@ -128,7 +131,23 @@ impl Decoder {
             frequency_factors.as_deref(),
         )?;
         let parameters = loader.parameters;
-        Ok(Self { config, kernels, pool, embedding, layers, output_norm, output, rope, parameters })
+        Ok(Self {
+            config,
+            kernels,
+            pool,
+            embedding,
+            layers,
+            output_norm,
+            output,
+            rope,
+            parameters,
+            l_mul: None,
+        })
+    }
+
+    /// Emulates attention without multiplications, for studies of accuracy: some fifty times slower. `None` for products.
+    pub fn set_attention_l_mul(&mut self, l_mul: Option<LMul>) {
+        self.l_mul = l_mul;
     }
 
     /// Its sizes and constants.

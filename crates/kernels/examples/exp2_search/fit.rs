@@ -16,7 +16,7 @@ impl Target {
         let nodes: Vec<f64> = (0..count)
             .map(|i| {
                 let angle = std::f64::consts::PI * (f64::from(i) + 0.5) / f64::from(count);
-                (low + high) / 2.0 - (high - low) / 2.0 * angle.cos()
+                f64::midpoint(low, high) - (high - low) / 2.0 * angle.cos()
             })
             .chain([low, high])
             .collect();

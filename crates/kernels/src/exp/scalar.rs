@@ -71,7 +71,7 @@ pub(crate) fn exp_parts<const D: usize>(x: f32) -> (f32, f32) {
     (exp2_fraction::<D>(f), n)
 }
 
-/// `2^x`; degree 7: at most 0.78 ULP from the exact value over all floats. A NaN keeps its bits.
+/// `2^x`; degree 7: at most 0.87 ULP from the exact value over all floats. A NaN keeps its bits.
 pub(crate) fn exp2<const D: usize>(x: f32) -> f32 {
     let x = x.clamp(EXP_RANGE.0, EXP_RANGE.1);
     let n = x.round_ties_even();
@@ -135,7 +135,7 @@ pub(crate) fn scale(v: f32, n: f32) -> f32 {
     scaled
 }
 
-/// `e^x`; degree 7: at most 0.98 ULP from the exact value over all floats. A NaN keeps its bits.
+/// `e^x`; degree 7: at most 0.993 ULP from the exact value over all floats. A NaN keeps its bits.
 pub(crate) fn exp<const D: usize>(x: f32) -> f32 {
     let (p, n) = exp_parts::<D>(x.clamp(EXP_RANGE.0, EXP_RANGE.1));
     scale(p, n)

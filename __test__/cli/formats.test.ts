@@ -3,7 +3,7 @@ import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { bitPicture, valueLine } from '../../ts/cli/formats/picture.ts';
-import { describe } from '../../ts/index.ts';
+import { analyse, describe, Tensor, writeNpy } from '../../ts/index.ts';
 import { dyadicHere } from '../support/cli.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -67,10 +67,39 @@ test.each([
   expect((await dyadicHere(['formats', 'plot', ...args])).stdout).toBe(svg);
 });
 
+test('the pictures of docs/laboratory.md are what its commands draw', async () => {
+  const docs = path.join(import.meta.dirname, '../../docs');
+  const page = readFileSync(path.join(docs, 'laboratory.md'), 'utf8');
+  const commands = [...page.matchAll(/^dyadic (formats plot (?:values|error) .*) -o (.*\.svg)$/gm)];
+  expect(commands).toHaveLength(2);
+  for (const [, command = '', file = ''] of commands) {
+    const { stdout } = await dyadicHere(command.split(' '));
+    expect(
+      stdout === readFileSync(path.join(docs, 'images', file), 'utf8'),
+      `docs/images/${file} is stale: ${command}`,
+    ).toBe(true);
+  }
+});
+
+test('compare reads an array of NumPy', async () => {
+  const file = path.join(temporaryDirectory(), 'w.npy');
+  const values = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
+  await writeNpy(file, Tensor.from(values, { format: 'f32', shape: [2, 32] }));
+  const args = ['formats', 'compare', file, '--json'];
+  const report = JSON.parse((await dyadicHere(args)).stdout);
+  expect([report.title, report.shape]).toEqual(['w.npy', [2, 32]]);
+  // Rows of 32 are no whole records of 512.
+  expect(report.skipped).toEqual(['w2mix']);
+  const nf4 = report.formats.find(({ format }: { format: string }) => format === 'nf4');
+  expect(nf4.sqnr).toBeCloseTo(analyse(values, 'nf4', { shape: [2, 32] }).sqnr, 9);
+  expect((await dyadicHere(['formats', 'plot', 'sqnr', file, 'nf4', 'nvfp4'])).stdout).toContain('w.npy');
+});
+
 test.each([
   [['e4m3fm'], 1, 'ERR_FORMAT_SYNTAX', "did you mean 'e4m3fn'"],
   [['compare'], 2, 'ERR_USAGE', '--gaussian'],
   [['compare', '--gaussian', '--laplace'], 2, 'ERR_USAGE', 'one of'],
+  [['compare', 'no-such.npy'], 1, 'ERR_FILE_NOT_FOUND', 'no-such.npy'],
   [['plot', 'bars'], 2, 'ERR_USAGE', 'values, error, sqnr'],
   [['plot', 'values'], 2, 'ERR_USAGE', 'at least one'],
   [['plot', 'values', 'bf16'], 2, 'ERR_USAGE', 'at most 1024'],

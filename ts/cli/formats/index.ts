@@ -7,7 +7,7 @@ import { errorCurves } from './error-curve.ts';
 import { listFormats } from './list.ts';
 import { type Line, numberLines } from './number-line.ts';
 import { finiteValues, showFormat } from './picture.ts';
-import { type Samples, SYNTHETIC, synthesize } from './samples.ts';
+import { readSamples, type Samples, SYNTHETIC, synthesize } from './samples.ts';
 import { sqnrBars } from './sqnr-bars.ts';
 
 const KINDS = ['values', 'error', 'sqnr'] as const;
@@ -16,18 +16,16 @@ const MOST_TICKS = 1024;
 /** More curves than this look alike. */
 const MOST_CURVES = 6;
 
-/** The tensor that the flags, or a file among the arguments, name. */
-function readSamples(file: string | undefined, values: Values): Samples {
+/** The tensor that a file or the flags name. */
+async function samplesOf(files: readonly string[], values: Values): Promise<Samples> {
   const synthetic = Object.keys(SYNTHETIC).filter((name) => values.has(name));
-  if (file !== undefined) throw usageError(`unexpected argument '${file}'`);
+  const [file] = files;
   const [name] = synthetic;
-  if (name === undefined || synthetic.length > 1)
-    throw usageError(
-      `give one of ${Object.keys(SYNTHETIC)
-        .map((flag) => `--${flag}`)
-        .join(', ')}`,
-    );
-  return synthesize(name);
+  if (files.length + synthetic.length !== 1) {
+    const flags = Object.keys(SYNTHETIC).map((flag) => `--${flag}`);
+    throw usageError(`give one FILE.npy or one of ${flags.join(', ')}`);
+  }
+  return file === undefined ? synthesize(name ?? '') : readSamples(file);
 }
 
 /** Formats separated by commas. */
@@ -52,10 +50,12 @@ function linesOf(names: readonly string[], most: number): Line[] {
   });
 }
 
-function plot([kind, ...names]: readonly string[], values: Values): string {
+async function plot([kind, ...names]: readonly string[], values: Values): Promise<string> {
   if (kind === 'sqnr') {
-    const samples = readSamples(undefined, values);
-    const { errors } = measure(samples, names.length > 0 ? names : formatsOption(values));
+    const isFile = (name: string) => name.endsWith('.npy');
+    const samples = await samplesOf(names.filter(isFile), values);
+    const named = names.filter((name) => !isFile(name));
+    const { errors } = measure(samples, named.length > 0 ? named : formatsOption(values));
     return sqnrBars(errors, samples.title, values.has('gaussian'));
   }
   if (kind === 'values') return numberLines(linesOf(names, MOST_TICKS));
@@ -71,9 +71,9 @@ async function run({ positionals, values, terminal }: Context): Promise<undefine
   if (first === undefined) {
     await listFormats(terminal);
   } else if (first === 'compare') {
-    await showComparison(readSamples(rest[0], values), formatsOption(values), terminal);
+    await showComparison(await samplesOf(rest, values), formatsOption(values), terminal);
   } else if (first === 'plot') {
-    const svg = plot(rest, values);
+    const svg = await plot(rest, values);
     const file = values.text('output');
     if (file === undefined) {
       if (terminal.json) await terminal.writeJson({ svg });
@@ -94,7 +94,7 @@ async function run({ positionals, values, terminal }: Context): Promise<undefine
 /** `dyadic formats`: number formats, to look at and to compare. */
 export const formats: Command = {
   summary: 'Show number formats: bits, values, and what they lose',
-  usage: '[NAME… | compare --gaussian | plot values|error|sqnr NAME…]',
+  usage: '[NAME… | compare FILE.npy | plot values|error|sqnr NAME…]',
   positionals: [0, 64],
   flags: {
     ...Object.fromEntries(
@@ -109,7 +109,8 @@ export const formats: Command = {
   examples: [
     ['dyadic formats', 'every format that is listed'],
     ['dyadic formats e4m3fn', 'bits, range, values'],
-    ['dyadic formats compare --gaussian --formats nvfp4,mxfp4,int4:g32:f16', 'errors, best first'],
+    ['dyadic formats compare weights.npy', 'errors of common formats on an array of NumPy, best first'],
+    ['dyadic formats compare --gaussian --formats nvfp4,mxfp4,nf4', 'of these, on the normal distribution'],
     ['dyadic formats plot values e4m3fn e5m2 -o values.svg', 'number lines'],
     ['dyadic formats plot error e4m3fn e5m2 int8 bf16 -o error.svg', 'relative error by magnitude'],
     ['dyadic formats plot sqnr --gaussian -o sqnr.svg', 'bars of signal to noise'],

@@ -62,7 +62,5 @@ export async function listFormats(terminal: Terminal): Promise<void> {
     scales,
   ]);
   await write('Blocks that share scales', ['name', 'bits', 'element', 'scales'], rows, [1]);
-  terminal.note(
-    "dyadic formats NAME shows one, also any other of the grammar: 'e5m6', 'int4:g128:f16', 'nvfp4:16x16'.",
-  );
+  terminal.note('dyadic formats NAME draws one, also others such as e5m6 or nvfp4:16x16.');
 }

@@ -1,9 +1,18 @@
+import path from 'node:path';
+import { readNpy } from '../../tensor/npy.ts';
+
 /** A matrix of numbers to compare formats on. */
 export interface Samples {
   /** What they are, for titles. */
   title: string;
   values: Float32Array;
   shape: readonly number[];
+}
+
+/** An array of NumPy. */
+export async function readSamples(file: string): Promise<Samples> {
+  const tensor = await readNpy(file);
+  return { title: path.basename(file), values: tensor.toFloat32(), shape: tensor.shape };
 }
 
 const SHAPE = [64, 4096] as const;

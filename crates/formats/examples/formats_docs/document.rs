@@ -70,6 +70,15 @@ const RULES: &str = "
 | `randomDirected` | toward either infinity with probability 1/2, as CADNA does |
 
 Random bits depend on the seed and the index of the element alone, so results are the same for any number of threads and any instruction set. Beyond the largest number a value saturates, becomes an infinity or NaN (`overflow: 'ieee'`), or wraps around (integers).
+
+## Checked against
+
+- 2784 codes and 1662 ties between codes, of all floats of at most 8 bits, from exact fractions.
+- `ml_dtypes`: 4.2 million values through 12 types. `gfloat`: 15 floats in 9 modes, random bits included. `onnxruntime`: 4.2 million values through 10 casts. The 52 Cast vectors of ONNX between these types.
+- Every float of at most 8 bits (299 of them) against a walk along its values; the 20 listed ones on the 16.7 million f32 whose low 8 bits are 0, and the kernels of 9 of them there against the scalar ones.
+- Every mode against integer arithmetic, a million values in each of 20 floats.
+
+Known differences: `ml_dtypes` rounds ties of e8m0 up; onnxruntime 1.30 makes, without saturation, NaN of [61440, 65536) in e5m2 and e5m2fnuz and 448 of [480, 496) in e4m3fn.
 ";
 
 /// Everything before the accuracy table.

@@ -1,6 +1,6 @@
 //! Conversions between f32 and low-bit formats, as a fraction of the speed of a copy that moves the same bytes.
 //!
-//! `cargo bench -p dyadic-kernels --bench convert [-- --json]`. From memory: 64 MiB of f32. Times are minima, interleaved with the copies. A format that
+//! `cargo bench -p dyadic-kernels --bench convert [-- --json]`. From memory: 512 MiB of f32, more than third-level caches hold. Times are minima, interleaved with the copies. A format that
 //! needs the largest magnitude of the tensor first counts both readings.
 
 #![expect(
@@ -17,9 +17,9 @@ use dyadic_formats::{EncodeOptions, Format, Quantized, Rounding, StochasticBits}
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_testkit::Rng;
 
-const LEN: usize = 1 << 24;
+/// Tensors: elements, and how often each is converted.
+const SIZES: [(usize, usize); 2] = [(1 << 24, 15), (1 << 27, 5)];
 const COLUMNS: usize = 4096;
-const ROUNDS: usize = 12;
 
 const FORMATS: [&str; 20] = [
     "f16",
@@ -72,6 +72,7 @@ struct Line {
     format: &'static str,
     direction: &'static str,
     threads: usize,
+    mebibytes: usize,
     rate: f64,
     copy_rate: f64,
 }
@@ -80,32 +81,41 @@ impl Line {
     fn measure(
         (format, direction): (&'static str, &'static str),
         parts: &mut [Part],
-        bytes: usize,
+        (bytes, rounds): (usize, usize),
         body: impl Fn(&mut Part) + Sync,
     ) -> Self {
-        let (mut conversion, mut copy) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..ROUNDS {
-            conversion = conversion.min(seconds(parts, &body));
-            copy = copy.min(seconds(parts, |Part { source, target, .. }| {
+        let (mut conversions, mut copies) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            conversions.push(seconds(parts, &body));
+            copies.push(seconds(parts, |Part { source, target, .. }| {
                 target[..bytes / 2].copy_from_slice(black_box(&source[..bytes / 2]));
                 black_box(target);
             }));
         }
-        let rate = |seconds: f64| (bytes * parts.len()) as f64 / seconds / 1e9;
-        let threads = parts.len();
-        Self { format, direction, threads, rate: rate(conversion), copy_rate: rate(copy) }
+        let rate = |mut seconds: Vec<f64>| {
+            seconds.sort_by(f64::total_cmp);
+            (bytes * parts.len()) as f64 / seconds[rounds / 2] / 1e9
+        };
+        Self {
+            format,
+            direction,
+            threads: parts.len(),
+            mebibytes: (parts.len() * parts[0].x.len() * 4) >> 20,
+            rate: rate(conversions),
+            copy_rate: rate(copies),
+        }
     }
 
     fn print(&self, json: bool) {
-        let Self { format, direction, threads, rate, copy_rate } = self;
+        let Self { format, direction, threads, mebibytes, rate, copy_rate } = self;
         let ratio = rate / copy_rate;
         if json {
             println!(
-                r#"{{"format":"{format}","direction":"{direction}","threads":{threads},"gigabytesPerSecond":{rate:.2},"copyGigabytesPerSecond":{copy_rate:.2},"ratio":{ratio:.2}}}"#
+                r#"{{"format":"{format}","direction":"{direction}","mebibytes":{mebibytes},"threads":{threads},"gigabytesPerSecond":{rate:.2},"copyGigabytesPerSecond":{copy_rate:.2},"ratio":{ratio:.2}}}"#
             );
         } else {
             println!(
-                "{format:<14} {direction:<10} {threads} threads {rate:6.2} GB/s   copy {copy_rate:6.2} GB/s   {:4.0} %",
+                "{format:<14} {direction:<10} {mebibytes:3} MiB {threads} threads {rate:6.2} GB/s   copy {copy_rate:6.2} GB/s   {:4.0} %",
                 100.0 * ratio
             );
         }
@@ -117,48 +127,55 @@ fn main() {
     let isa = Isa::active().expect("a supported instruction set");
     let kernels = Kernels::for_isa(isa).expect("a supported instruction set");
     if !json {
-        println!("{isa}, {} MiB of f32; bytes read and written", (LEN * 4) >> 20);
-    }
-    let mut x = Rng::new(1).normal_vec(1 << 16, 1.0);
-    while x.len() < LEN {
-        x.extend_from_within(..);
+        println!("{isa}; bytes read and written");
     }
     let most_threads = thread::available_parallelism().map_or(1, usize::from).min(2);
-    for threads in 1..=most_threads {
-        let len = LEN / threads;
-        for name in FORMATS {
-            let format = Format::parse(name).expect("a format");
-            let options = EncodeOptions::default();
-            let mut parts: Vec<Part> = x
-                .chunks(len)
-                .map(|x| Part {
-                    x: x.to_vec(),
-                    quantized: kernels
-                        .quantize(&format, x, len / COLUMNS, COLUMNS, &options)
-                        .expect("a kernel"),
-                    out: vec![0.0; len],
-                    source: vec![1; len * 8],
-                    target: vec![2; len * 8],
-                })
-                .collect();
-            let low = parts[0].quantized.byte_len();
-            let readings = if name == "nvfp4" || name.ends_with("tensor") { 2 } else { 1 };
-            let encode = |options: EncodeOptions| {
-                move |Part { x, quantized, .. }: &mut Part| {
-                    assert!(kernels.quantize_into(black_box(x), &options, quantized));
-                }
-            };
-            let bytes = readings * len * 4 + low;
-            Line::measure((name, "encode"), &mut parts, bytes, encode(options)).print(json);
-            let decode = |Part { quantized, out, .. }: &mut Part| {
-                assert!(kernels.dequantize(black_box(quantized).view(), out));
-            };
-            Line::measure((name, "decode"), &mut parts, len * 4 + low, decode).print(json);
-            if ["e4m3fn", "e5m2", "e2m1"].contains(&name) {
-                let rounding = Rounding::Stochastic(StochasticBits::default());
-                let options = EncodeOptions { rounding, ..options };
-                Line::measure((name, "stochastic"), &mut parts, bytes, encode(options)).print(json);
+    for (elements, rounds) in SIZES {
+        let mut x = Rng::new(1).normal_vec(1 << 16, 1.0);
+        while x.len() < elements {
+            x.extend_from_within(..);
+        }
+        for threads in 1..=most_threads {
+            measure(kernels, &x, threads, rounds, json);
+        }
+    }
+}
+
+/// All formats, on so many threads.
+fn measure(kernels: &Kernels, x: &[f32], threads: usize, rounds: usize, json: bool) {
+    let len = x.len() / threads;
+    for name in FORMATS {
+        let format = Format::parse(name).expect("a format");
+        let options = EncodeOptions::default();
+        let mut parts: Vec<Part> = x
+            .chunks(len)
+            .map(|x| Part {
+                x: x.to_vec(),
+                quantized: kernels
+                    .quantize(&format, x, len / COLUMNS, COLUMNS, &options)
+                    .expect("a kernel"),
+                out: vec![0.0; len],
+                source: vec![1; len * 9 / 2],
+                target: vec![2; len * 9 / 2],
+            })
+            .collect();
+        let low = parts[0].quantized.byte_len();
+        let readings = if name == "nvfp4" || name.ends_with("tensor") { 2 } else { 1 };
+        let encode = |options: EncodeOptions| {
+            move |Part { x, quantized, .. }: &mut Part| {
+                assert!(kernels.quantize_into(black_box(x), &options, quantized));
             }
+        };
+        let work = (readings * len * 4 + low, rounds);
+        Line::measure((name, "encode"), &mut parts, work, encode(options)).print(json);
+        let decode = |Part { quantized, out, .. }: &mut Part| {
+            assert!(kernels.dequantize(black_box(quantized).view(), out));
+        };
+        Line::measure((name, "decode"), &mut parts, (len * 4 + low, rounds), decode).print(json);
+        if ["e4m3fn", "e5m2", "e2m1"].contains(&name) {
+            let rounding = Rounding::Stochastic(StochasticBits::default());
+            let options = EncodeOptions { rounding, ..options };
+            Line::measure((name, "stochastic"), &mut parts, work, encode(options)).print(json);
         }
     }
 }

@@ -3,7 +3,7 @@
 use dyadic_formats::random::RandomKey;
 
 use super::codec::{Codec, MiniFloat, random_bits};
-use super::lanes::{AHEAD, ConvertLanes};
+use super::lanes::{ConvertLanes, ahead};
 use crate::lanes::LANES;
 
 pub(super) mod scalar {
@@ -40,7 +40,7 @@ pub(super) fn encode<S: ConvertLanes, C: Codec>(s: S, codec: C, x: &[f32], codes
     let (chunks, tail) = x.as_chunks::<LANES>();
     let (out_chunks, out_tail) = codes.as_chunks_mut::<LANES>();
     for (chunk, out) in chunks.iter().zip(out_chunks) {
-        s.prefetch(chunk.as_ptr().wrapping_add(AHEAD));
+        s.prefetch(ahead(x.as_ptr(), chunk.as_ptr()));
         s.store_u8(codec.encode(s, s.load(chunk)), out);
     }
     if !tail.is_empty() {
@@ -77,7 +77,7 @@ pub(super) fn encode_stochastic<S: ConvertLanes, const N: usize>(
     let (chunks, tail) = x.as_chunks::<LANES>();
     let (out_chunks, out_tail) = codes.as_chunks_mut::<LANES>();
     for (chunk, out) in chunks.iter().zip(out_chunks) {
-        s.prefetch(chunk.as_ptr().wrapping_add(AHEAD));
+        s.prefetch(ahead(x.as_ptr(), chunk.as_ptr()));
         let random = random_bits(s, key, index);
         s.store_u8(MiniFloat::<N>::encode_stochastic(s, s.load(chunk), random), out);
         index = s.add_i(index, s.splat_i(LANES as i32));
@@ -95,7 +95,7 @@ pub(super) fn encode_stochastic<S: ConvertLanes, const N: usize>(
 pub(super) mod half {
     use dyadic_formats::float;
 
-    use super::{AHEAD, ConvertLanes};
+    use super::{ConvertLanes, ahead};
     use crate::lanes::LANES;
 
     pub(in super::super) fn f32_to_f16_scalar(x: &[f32], out: &mut [u16]) {
@@ -132,7 +132,7 @@ pub(super) mod half {
         let (chunks, tail) = x.as_chunks::<LANES>();
         let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
         for (chunk, out) in chunks.iter().zip(out_chunks) {
-            s.prefetch(chunk.as_ptr().wrapping_add(AHEAD));
+            s.prefetch(ahead(x.as_ptr(), chunk.as_ptr()));
             one(s.load(chunk), out);
         }
         if !tail.is_empty() {

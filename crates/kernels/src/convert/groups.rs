@@ -3,11 +3,13 @@
 //! Sixteen groups are taken at a time, so that the arithmetic of the scales fills the lanes too; their elements are read twice, the second time
 //! from the cache.
 
+use std::ptr;
+
 use dyadic_formats::float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use dyadic_formats::scale::Nvfp4Scales;
 
 use super::codec::{CodeBook16, Codec, E4M3FN, IntCodec, MiniFloat};
-use super::lanes::{AHEAD, ConvertLanes};
+use super::lanes::{ConvertLanes, ahead};
 use crate::lanes::{CANONICAL_NAN, LANES, canonical};
 
 /// Groups handled at once.
@@ -395,7 +397,7 @@ pub(super) fn encode<S: ConvertLanes, C: Codec, R: Rule>(
     codes: &mut [u8],
     scales: &mut [u8],
 ) -> bool {
-    let spans = Spans { s, codec, rule: R::new(params) };
+    let spans = Spans { s, codec, rule: R::new(params), start: x.as_ptr() };
     with_group!(params.group, |group| spans.encode(group, x, codes, scales))
 }
 
@@ -409,7 +411,7 @@ pub(super) fn decode<S: ConvertLanes, C: Codec, R: Rule>(
     scales: &[u8],
     out: &mut [f32],
 ) {
-    let spans = Spans { s, codec, rule: R::new(params) };
+    let spans = Spans { s, codec, rule: R::new(params), start: ptr::null() };
     with_group!(params.group, |group| spans.decode(group, codes, scales, out));
 }
 
@@ -464,6 +466,8 @@ struct Spans<S, C, R> {
     s: S,
     codec: C,
     rule: R,
+    /// Where the elements to be encoded begin.
+    start: *const f32,
 }
 
 impl<S: ConvertLanes, C: Codec, R: Rule> Spans<S, C, R> {
@@ -544,12 +548,12 @@ impl<S: ConvertLanes, C: Codec, R: Rule> Spans<S, C, R> {
 
     #[inline(always)]
     fn encode_group<G: Scaling>(self, x: &[f32], codes: &mut [u8], factor: S::F, reciprocal: S::F) {
-        let Self { s, codec, .. } = self;
+        let Self { s, codec, start, .. } = self;
         let (chunks, tail) = x.as_chunks::<LANES>();
         let (code_chunks, code_tail) = codes.as_chunks_mut::<LANES>();
         for (x, codes) in chunks.iter().zip(code_chunks) {
             // This half of the work leaves the memory idle: groups to come are read meanwhile.
-            s.prefetch(x.as_ptr().wrapping_add(AHEAD));
+            s.prefetch(ahead(start, x.as_ptr()));
             s.store_u8(codec.encode(s, G::apply(s, s.load(x), factor, reciprocal)), codes);
         }
         if !tail.is_empty() {

@@ -2,9 +2,24 @@
 
 use crate::lanes::{LANES, Lanes};
 
-/// How many elements ahead of its use memory is read: 16 KiB, the best of 1 to 64 KiB on Emerald Rapids. The processor's own prefetchers end at each
-/// page of 4 KiB.
-pub(super) const AHEAD: usize = 4096;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Lines of a page of memory, at which the processor's own prefetchers end.
+const PAGE: usize = 4096 / LINE;
+
+/// Pages that are read side by side: the prefetchers follow one stream a page, and one stream alone brings 11 GB/s on Emerald Rapids where four bring 15.
+const PAGES: usize = 4;
+
+/// What to prefetch while `at` is read, of a pass that began at `start`: each line of the next four pages once while four pages are read.
+#[inline(always)]
+pub(super) fn ahead(start: *const f32, at: *const f32) -> *const f32 {
+    const BLOCK: usize = PAGES * PAGE;
+    let line = (at.addr() - start.addr()) / LINE;
+    let (block, line) = (line / BLOCK, line % BLOCK);
+    let line = (block + 1) * BLOCK + line % PAGES * PAGE + line / PAGES;
+    start.wrapping_byte_add(line * LINE)
+}
 
 /// Integer operations, narrow loads and stores, and look-ups.
 pub(super) trait ConvertLanes: Lanes {

@@ -396,8 +396,8 @@ impl Kernels {
             let agrees = |x: &[f32]| {
                 options.overflow == Overflow::Ieee || self.largest_magnitude(x) < overflow
             };
-            let mut stage = Stage::new(self, bytes.len(), BUFFER);
-            for (x, bytes) in x.chunks(BUFFER / 2).zip(bytes.chunks_mut(BUFFER)) {
+            let mut stage = Stage::new(self, bytes.len(), 2 * BUFFER);
+            for (x, bytes) in x.chunks(BUFFER).zip(bytes.chunks_mut(2 * BUFFER)) {
                 if !agrees(x) {
                     return None;
                 }
@@ -516,8 +516,8 @@ impl Kernels {
         if let Element::Float(float) = *element
             && (float == Float::F16 || float == Float::BF16)
         {
-            let mut stage = Stage::new(self, out.len(), BUFFER / 2);
-            for (bytes, out) in bytes.chunks(BUFFER).zip(out.chunks_mut(BUFFER / 2)) {
+            let mut stage = Stage::new(self, out.len(), BUFFER);
+            for (bytes, out) in bytes.chunks(2 * BUFFER).zip(out.chunks_mut(BUFFER)) {
                 stage.write(out, |out| {
                     with_halves(bytes, |halves| {
                         if float == Float::F16 {
@@ -550,7 +550,7 @@ fn with_halves_mut(bytes: &mut [u8], write: impl FnOnce(&mut [u16])) {
     if cfg!(target_endian = "little") && head.is_empty() && tail.is_empty() {
         return write(halves);
     }
-    let mut buffer = [0; BUFFER / 2];
+    let mut buffer = [0; BUFFER];
     let buffer = &mut buffer[..bytes.len() / 2];
     write(buffer);
     for (code, bytes) in buffer.iter().zip(bytes.as_chunks_mut().0) {
@@ -565,7 +565,7 @@ fn with_halves(bytes: &[u8], read: impl FnOnce(&[u16])) {
     if cfg!(target_endian = "little") && head.is_empty() && tail.is_empty() {
         return read(halves);
     }
-    let mut buffer = [0; BUFFER / 2];
+    let mut buffer = [0; BUFFER];
     for (code, bytes) in buffer.iter_mut().zip(bytes.as_chunks().0) {
         *code = u16::from_le_bytes(*bytes);
     }

@@ -59,6 +59,15 @@ test('chop is what encoding and decoding each element gives, for any format with
   );
 });
 
+test('chop by kernels draws the same random bits as one number after another', () => {
+  const options = { rounding: 'stochastic', overflow: 'saturate', seed: 5 } as const;
+  const values = Float32Array.from({ length: 100 }, (_, i) => Math.sin(i) * 3);
+  const [whole, parts] = [emulate('e4m3fn', options), emulate('e4m3fn', options)];
+  // A product with 1 is no chop: no kernel does it.
+  expect(whole.chop(values)).toEqual(parts.multiply(values, 1));
+  expect(whole.chop(values)).toEqual(parts.multiply(values, 1));
+});
+
 test('results go where they are wanted, also over an operand', () => {
   const half = emulate('f16');
   const a = Float32Array.of(0.1, 0.2);

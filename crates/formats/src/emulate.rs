@@ -132,18 +132,22 @@ impl Emulator {
         &self.format
     }
 
-    /// What it does where the format leaves a choice.
+    /// The options of the next operation: their seed is that of its random bits.
     #[must_use]
-    pub const fn options(&self) -> &EncodeOptions {
-        self.encoder.options()
+    pub fn next_options(&self) -> EncodeOptions {
+        let half = |k| u64::from(random_bits(self.seed, 2 * self.operations + k));
+        EncodeOptions { seed: half(0) << 32 | half(1), ..*self.encoder.options() }
     }
 
-    /// The options of the next operation, which counts as done: their seed is that of its random bits.
-    fn next_operation(&mut self) -> EncodeOptions {
-        let number = self.operations;
+    /// Counts an operation that somebody else has done, with [`Emulator::next_options`].
+    pub const fn count_operation(&mut self) {
         self.operations += 1;
-        let half = |k| u64::from(random_bits(self.seed, 2 * number + k));
-        EncodeOptions { seed: half(0) << 32 | half(1), ..*self.encoder.options() }
+    }
+
+    fn next_operation(&mut self) -> EncodeOptions {
+        let options = self.next_options();
+        self.count_operation();
+        options
     }
 
     /// Does an operation on each index. Operands of one element stand for as many as there are in `out`; those that the operation does not have are

@@ -126,9 +126,9 @@ fn one_bit_products() {
     assert_eq!(products(&golden, &spec, &tile), integers(&golden["one_bit_g8"]["y_int"]));
 }
 
-/// Tables of ±1 (T-MAC's, and the mirrored half of the LUT Tensor Core) follow from those of subsets.
+/// Tables of ±1 (T-MAC's, and the mirrored half of the LUT Tensor Core, row 56 of the papers) follow from those of subsets.
 #[test]
-fn bitplane_and_mirror_tables() {
+fn paper_56_bitplane_and_mirror_tables() {
     let golden = golden();
     let tables = TableBlock::new(&activations(&golden).codes);
     let signed = |group: usize, n: usize| {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use dyadic_formats::{EncodeOptions, Format, GgufType, Granularity, Scale};
 use dyadic_kernels::Kernels;
+use dyadic_kernels::bitplane::BitPlanes;
 use dyadic_tensor::pool::Pool;
 use dyadic_tensor::{
     ActivationKind, Activations, KernelChoice, PackedWeights, Projection, Shape, linear,
@@ -107,6 +108,36 @@ impl Bench {
             }
             last = kernel;
         }
+        for weights in &mut matrices {
+            let trits = weights.to_trits(&self.pool, 2).expect("memory");
+            let Some(trits) = trits else { return };
+            *weights = trits;
+        }
+        self.measure(&name, &matrices, shape, tokens, 1, kind);
+    }
+
+    /// Products of bipolar integers by population counts, for each pair of widths whose product is at most 8, beside int8.
+    fn run_bitplanes(&self, shape: Shape) {
+        let codes = |rows: usize, bits: u32| -> Vec<u8> {
+            let mut rng = Rng::new(3);
+            (0..rows * shape.columns).map(|_| rng.next_u8() >> (8 - bits)).collect()
+        };
+        for (w, x) in [(1, 1), (1, 2), (2, 2), (1, 4), (2, 3), (2, 4), (1, 8)] {
+            let name = format!("bitplanes w{w} a{x} {shape}");
+            if self.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
+                continue;
+            }
+            let weights = BitPlanes::new(&codes(shape.rows, w), shape.rows, shape.columns, w);
+            let activations = BitPlanes::new(&codes(1, x), 1, shape.columns, x);
+            let mut out = vec![0; shape.rows];
+            let seconds = least(|| self.kernels.matmul_bitplanes(&weights, &activations, &mut out));
+            println!(
+                "{name:52} {:9.1} us  {}",
+                seconds * 1e6,
+                self.kernels.matmul_bitplanes_name()
+            );
+        }
+        self.run_any("int8:g128:f16", shape, 1, ActivationKind::Int8G32, 1);
     }
 
     fn measure(
@@ -217,6 +248,7 @@ fn main() {
         bench.run_any(format, shape(1024, 2048), 1, ActivationKind::F32, 1);
         bench.run_any(format, shape(1024, 2048), 8, int8, 1);
     }
+    bench.run_bitplanes(shape(1024, 4096));
     for format in formats {
         for threads in [1, threads.get()] {
             bench.run(format, shape(4096, 4096), 1, threads, 1);

@@ -20,9 +20,6 @@ const TASKS_PER_THREAD: usize = 8;
 /// Bytes of activations that a task goes through before it returns to its first tile: half of the second-level cache of a Zen core.
 const ACTIVATION_BYTES: usize = 1 << 19;
 
-/// The most tokens for which tables are faster than dot products of codes taken out of their planes.
-const MAX_TABLE_TOKENS: usize = 4;
-
 /// One matrix of a product: `out = weights · x + bias`.
 pub struct Projection<'a> {
     /// The matrix, rows × columns of the activations.
@@ -139,6 +136,10 @@ fn find_task(projections: &[Projection<'_>], task_bytes: usize, mut index: usize
 /// How many tokens a task multiplies by all its tiles before the next ones: whole panels.
 fn tokens_per_step(weights: &PackedWeights) -> usize {
     let bytes_of_token = match weights.layout() {
+        Layout::Codes(CodeLayout { in_planes: true, .. }) => {
+            weights.columns().div_ceil(BLOCK)
+                * (size_of::<ActivationBlock>() + size_of::<lut::TableBlock>())
+        }
         Layout::Codes(_) if weights.takes_integers() => {
             weights.columns().div_ceil(BLOCK) * size_of::<ActivationBlock>()
         }
@@ -160,7 +161,7 @@ fn multiply(
     match weights.layout() {
         Layout::Codes(layout @ CodeLayout { in_planes: true, .. }) => {
             let blocks = columns.div_ceil(BLOCK);
-            if tokens <= MAX_TABLE_TOKENS && activations.kind().has_tables() {
+            if activations.kind().has_tables() {
                 let tables = activations.tables(first, tokens);
                 let activations = activations.blocks(first, tokens);
                 kernels.matmul_by_tables(&layout.spec, tiles, blocks, activations, tables, out);

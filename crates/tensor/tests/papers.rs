@@ -265,9 +265,17 @@ fn paper_55_ternary_products_are_exact() {
     assert!(weights.byte_len() * 10 <= 48 * 1024 * 4);
     let mut x: Vec<f32> = (0..columns).map(|_| f32::from(rng.next_i8().max(-127))).collect();
     x[0] = 127.0;
-    for (y, exact) in
-        multiply(&weights, &x, ActivationKind::Int8PerToken).iter().zip(exact(&weights, &x))
-    {
+    let product = multiply(&weights, &x, ActivationKind::Int8PerToken);
+    for (y, exact) in product.iter().zip(exact(&weights, &x)) {
         assert_eq!(f64::from(*y), exact);
     }
+    // The same with five weights in a byte.
+    let trits = weights.to_trits(&pool(), 1).unwrap().unwrap();
+    assert_eq!(trits.layout_name(), "trits_grouped");
+    assert!(trits.byte_len() * 8 < 48 * 1024 * 17 / 10, "{} bytes", trits.byte_len());
+    for kind in ActivationKind::ALL {
+        assert_eq!(multiply(&trits, &x, kind), multiply(&weights, &x, kind), "{}", kind.name());
+    }
+    let int2 = pack("int2full:tensor:f32", &values, rows, columns);
+    assert!(int2.to_trits(&pool(), 1).unwrap().is_none());
 }

@@ -6,9 +6,9 @@ use std::arch::x86_64::{
     _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_blendv_ps,
     _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmp_ps,
     _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_cvtps_ph,
-    _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_or_si256, _mm256_permute_ps, _mm256_permutevar8x32_ps, _mm256_round_ps,
+    _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_i32gather_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_or_si256, _mm256_permute_ps, _mm256_permutevar8x32_ps, _mm256_round_ps,
     _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_slli_epi32, _mm256_sqrt_ps,
     _mm256_srai_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_xor_si256,
 };
@@ -135,6 +135,32 @@ impl Lanes for Avx2 {
     fn select(self, m: F, a: F, b: F) -> F {
         // SAFETY: a value of this type proves the features.
         unsafe { [_mm256_blendv_ps(b[0], a[0], m[0]), _mm256_blendv_ps(b[1], a[1], m[1])] }
+    }
+
+    #[inline(always)]
+    fn look_up_16(self, table: &[f32; 16], index: I) -> F {
+        // SAFETY: a value of this type proves the features; both halves of the table have 8 elements.
+        unsafe {
+            let low = _mm256_loadu_ps(table.as_ptr());
+            let high = _mm256_loadu_ps(table.as_ptr().add(8));
+            index.map(|index| {
+                // Bit 3 as the sign.
+                let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+                let low = _mm256_permutevar8x32_ps(low, index);
+                _mm256_blendv_ps(low, _mm256_permutevar8x32_ps(high, index), is_high)
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn look_up_256(self, table: &[f32; 256], index: I) -> F {
+        // SAFETY: a value of this type proves the features; masked indices are below 256.
+        unsafe {
+            index.map(|index| {
+                let index = _mm256_and_si256(index, _mm256_set1_epi32(255));
+                _mm256_i32gather_ps::<4>(table.as_ptr(), index)
+            })
+        }
     }
 
     #[inline(always)]

@@ -6,12 +6,12 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
     _mm512_castps256_ps512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi32,
     _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_ph, _mm512_cvtss_f32,
-    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_loadu_ps,
-    _mm512_mask_storeu_ps, _mm512_maskz_scalef_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_or_si512, _mm512_permute_ps, _mm512_permutexvar_ps, _mm512_roundscale_ps,
-    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_shuffle_f32x4,
-    _mm512_sllv_epi32, _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
-    _mm512_sub_ps, _mm512_xor_si512,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
+    _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_scalef_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_permute_ps, _mm512_permutexvar_ps,
+    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+    _mm512_shuffle_f32x4, _mm512_sllv_epi32, _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_storeu_ps,
+    _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
 
 use super::{LANES, Lanes};
@@ -105,6 +105,21 @@ impl Lanes for Avx512 {
             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast())));
         load_f16(x: &[u16; LANES]) -> __m512 =
             _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast()));
+    }
+
+    #[inline(always)]
+    fn look_up_16(self, table: &[f32; 16], index: __m512i) -> __m512 {
+        // SAFETY: a value of this type proves the features.
+        unsafe { _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr())) }
+    }
+
+    #[inline(always)]
+    fn look_up_256(self, table: &[f32; 256], index: __m512i) -> __m512 {
+        // SAFETY: a value of this type proves the features; masked indices are below 256.
+        unsafe {
+            let index = _mm512_and_si512(index, _mm512_set1_epi32(255));
+            _mm512_i32gather_ps::<4>(index, table.as_ptr())
+        }
     }
 
     #[inline(always)]

@@ -124,6 +124,11 @@ pub(crate) trait Lanes: Copy {
     /// Lanes 2i and 2i + 1 change places
     fn swap_pairs(self, v: Self::F) -> Self::F;
 
+    /// Lane i is `table[index of lane i]`, for indices 0 to 15
+    fn look_up_16(self, table: &[f32; 16], index: Self::I) -> Self::F;
+    /// Lane i is `table[index of lane i]`, for indices 0 to 255
+    fn look_up_256(self, table: &[f32; 256], index: Self::I) -> Self::F;
+
     /// Lane i is the f16 of bits `x[i]`
     fn load_f16(self, x: &[u16; LANES]) -> Self::F;
     /// Lane i is `x[i]`

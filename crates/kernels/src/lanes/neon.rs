@@ -1,13 +1,15 @@
 //! Sixteen lanes in four registers of NEON.
 
 use std::arch::aarch64::{
-    float32x4_t, int32x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vandq_s32, vbslq_f32, vceqq_f32,
-    vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32,
-    vdupq_n_f32, vdupq_n_s32, veorq_s32, vextq_f32, vfmaq_f32, vget_low_s8, vget_low_s16,
-    vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8, vmovl_high_s8, vmovl_high_s16, vmovl_s8,
-    vmovl_s16, vmulq_f32, vmvnq_u32, vorrq_s32, vreinterpret_f16_u16, vreinterpret_u16_f16,
-    vreinterpretq_f32_s32, vreinterpretq_s32_f32, vrev64q_f32, vrndnq_f32, vshlq_n_s32,
-    vshrq_n_s32, vsqrtq_f32, vst1_u16, vst1q_f32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
+    float32x4_t, int32x4_t, uint8x16x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vandq_s32,
+    vbslq_f32, vceqq_f32, vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16, vcvtnq_s32_f32,
+    vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veorq_s32, vextq_f32,
+    vfmaq_f32, vget_low_s8, vget_low_s16, vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8, vld1q_u8,
+    vmovl_high_s8, vmovl_high_s16, vmovl_s8, vmovl_s16, vmulq_f32, vmulq_n_u32, vmvnq_u32,
+    vorrq_s32, vqtbl4q_u8, vreinterpret_f16_u16, vreinterpret_u16_f16, vreinterpretq_f32_s32,
+    vreinterpretq_f32_u8, vreinterpretq_s32_f32, vreinterpretq_u8_u32, vreinterpretq_u32_s32,
+    vrev64q_f32, vrndnq_f32, vshlq_n_s32, vshrq_n_s32, vsqrtq_f32, vst1_u16, vst1q_f32, vst1q_s32,
+    vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
 use std::array;
 
@@ -110,6 +112,33 @@ impl Lanes for Neon {
     fn splat_i(self, x: i32) -> I {
         // SAFETY: a value of this type proves the features.
         unsafe { [vdupq_n_s32(x); 4] }
+    }
+
+    #[inline(always)]
+    fn look_up_16(self, table: &[f32; 16], index: I) -> F {
+        // SAFETY: a value of this type proves the features; the table has 64 bytes.
+        unsafe {
+            let at = |i: usize| vld1q_u8(table.as_ptr().add(4 * i).cast());
+            let bytes = uint8x16x4_t(at(0), at(1), at(2), at(3));
+            index.map(|index| {
+                // Bytes 4 i to 4 i + 3 of the table.
+                let first = vmulq_n_u32(vreinterpretq_u32_s32(index), 0x0404_0404);
+                let index = vaddq_u32(first, vdupq_n_u32(0x0302_0100));
+                vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(index)))
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn look_up_256(self, table: &[f32; 256], index: I) -> F {
+        index.map(|index| {
+            let mut lanes = [0i32; 4];
+            // SAFETY: a value of this type proves the features; four lanes are stored and loaded.
+            unsafe {
+                vst1q_s32(lanes.as_mut_ptr(), index);
+                vld1q_f32(lanes.map(|lane| table[lane.cast_unsigned() as usize & 255]).as_ptr())
+            }
+        })
     }
 
     #[inline(always)]

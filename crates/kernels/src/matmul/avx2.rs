@@ -7,7 +7,10 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::avx512::POWERS;
+use super::layout::{
+    Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
+};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
@@ -80,7 +83,7 @@ const fn is_signed(codes: Codes) -> bool {
 const fn run(codes: Codes) -> usize {
     let largest = match codes {
         Codes::Unsigned { bits, .. } => (1 << bits) - 1,
-        Codes::Bipolar => 2,
+        Codes::Bipolar | Codes::Trits => 2,
         Codes::Signed8 | Codes::Table { .. } => 128,
         Codes::Numbers { .. } => 1,
         Codes::Table4(_) if is_signed(codes) => 128,
@@ -211,6 +214,19 @@ pub(super) unsafe fn load_codes<L: Layout, const SIGNED: bool>(
         let sign = _mm256_set1_epi8(if SIGNED { 0 } else { i8::MIN });
         return std::array::from_fn(|quad| _mm256_xor_si256(load(quad), sign));
     }
+    if let Codes::Trits = codes {
+        let from = block.codes.wrapping_add(half * VECTOR / 2);
+        // SAFETY: the block is of a valid product and has this phase.
+        return unsafe {
+            match block.phase {
+                0 => load_trits::<0>(from),
+                1 => load_trits::<1>(from),
+                2 => load_trits::<2>(from),
+                3 => load_trits::<3>(from),
+                _ => load_trits::<4>(from),
+            }
+        };
+    }
     let mut quads = [_mm256_setzero_si256(); 8];
     for_each_part(codes.bits(), |part, position, offset| {
         let position = position + codes.position();
@@ -240,6 +256,26 @@ pub(super) unsafe fn load_codes<L: Layout, const SIGNED: bool>(
         quads = quads.map(|indices| _mm256_shuffle_epi8(table, indices));
     }
     quads
+}
+
+/// # Safety
+/// `weights` is half of the first vector of a block of that phase.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_trits<const PHASE: usize>(weights: *const u8) -> [__m256i; 8] {
+    let byte = _mm256_set1_epi16(0xFF);
+    std::array::from_fn(|quad| {
+        let (vector, digit) = trit_place(PHASE, quad);
+        // SAFETY: a block has these vectors.
+        let x = unsafe { _mm256_loadu_si256(weights.wrapping_add(vector * VECTOR).cast()) };
+        let power = _mm256_set1_epi16(POWERS[digit]);
+        let three = _mm256_set1_epi16(3);
+        // Even bytes and odd ones, in words.
+        let rest = |x: __m256i| _mm256_and_si256(_mm256_mullo_epi16(x, power), byte);
+        let even = _mm256_mullo_epi16(rest(_mm256_and_si256(x, byte)), three);
+        let odd = _mm256_mullo_epi16(rest(_mm256_srli_epi16::<8>(x)), three);
+        _mm256_or_si256(_mm256_srli_epi16::<8>(even), _mm256_andnot_si256(byte, odd))
+    })
 }
 
 /// The scales of 8 rows in one block, of each half.

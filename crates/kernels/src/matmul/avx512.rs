@@ -3,11 +3,16 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::layout::{
+    Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
+};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
 const PREFETCH: usize = 4096;
+
+/// 3^n: what brings digit n of a byte of trits to the top.
+pub(super) const POWERS: [i16; 5] = [1, 3, 9, 27, 81];
 
 /// See [`super`].
 ///
@@ -166,6 +171,19 @@ unsafe fn load_codes<L: Layout>(block: &Block) -> [__m512i; 8] {
         let sign = _mm512_set1_epi8(i8::MIN);
         return std::array::from_fn(|quad| _mm512_xor_si512(load(quad), sign));
     }
+    if let Codes::Trits = codes {
+        let from = block.codes;
+        // SAFETY: the block is of a valid product and has this phase.
+        return unsafe {
+            match block.phase {
+                0 => load_trits::<0>(from),
+                1 => load_trits::<1>(from),
+                2 => load_trits::<2>(from),
+                3 => load_trits::<3>(from),
+                _ => load_trits::<4>(from),
+            }
+        };
+    }
     let mut quads = [_mm512_setzero_si512(); 8];
     for_each_part(codes.bits(), |part, position, offset| {
         let position = position + codes.position();
@@ -195,6 +213,26 @@ unsafe fn load_codes<L: Layout>(block: &Block) -> [__m512i; 8] {
         quads = quads.map(|indices| _mm512_shuffle_epi8(table, indices));
     }
     quads
+}
+
+/// # Safety
+/// `weights` is the first vector of a block of that phase.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn load_trits<const PHASE: usize>(weights: *const u8) -> [__m512i; 8] {
+    let byte = _mm512_set1_epi16(0xFF);
+    std::array::from_fn(|quad| {
+        let (vector, digit) = trit_place(PHASE, quad);
+        // SAFETY: a block has these vectors.
+        let x = unsafe { _mm512_loadu_si512(weights.wrapping_add(vector * VECTOR).cast()) };
+        let power = _mm512_set1_epi16(POWERS[digit]);
+        let three = _mm512_set1_epi16(3);
+        // Even bytes and odd ones, in words.
+        let rest = |x: __m512i| _mm512_and_si512(_mm512_mullo_epi16(x, power), byte);
+        let even = _mm512_mullo_epi16(rest(_mm512_and_si512(x, byte)), three);
+        let odd = _mm512_mullo_epi16(rest(_mm512_srli_epi16::<8>(x)), three);
+        _mm512_or_si512(_mm512_srli_epi16::<8>(even), _mm512_andnot_si512(byte, odd))
+    })
 }
 
 /// # Safety

@@ -13,6 +13,7 @@
 //!   2-bit part: 2 vectors, field f (bits 2f, 2f + 1) quad 4v + f
 //!   1-bit part: 1 vector, bit f quad f
 //!   8-bit codes: 8 vectors, one a quad
+//!   trits: 8 vectors for 5 blocks; digit d of a byte of vector v belongs to quad 5v + d of their 40 quads
 //! ```
 //!
 //! A width is the sum of its parts, least significant first: 3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1.
@@ -51,6 +52,8 @@ pub enum Codes {
         /// Bits of an index.
         bits: u32,
     },
+    /// −1, 0, 1 as the codes 0, 1, 2, five of them in a byte ([`trits_of_byte`]): 1.6 bits.
+    Trits,
     /// Indices of 1 to 8 bits into a table of numbers ([`super::weight_only`]): no integers, so that they take no part in integer products.
     Numbers {
         /// Bits of an index.
@@ -67,6 +70,7 @@ impl Codes {
             Self::Bipolar => 1,
             Self::Signed8 => 8,
             Self::Table4(_) => 4,
+            Self::Trits => 2,
         }
     }
 
@@ -74,7 +78,7 @@ impl Codes {
     pub(super) const fn offset(self) -> i32 {
         match self {
             Self::Unsigned { zero_point, .. } => zero_point as i32,
-            Self::Bipolar => 1,
+            Self::Bipolar | Self::Trits => 1,
             Self::Signed8 | Self::Table { .. } => 128,
             Self::Numbers { .. } => 0,
             Self::Table4(table) => {
@@ -280,6 +284,7 @@ impl LayoutSpec {
         match self.codes {
             Codes::Unsigned { zero_point, .. } => code as i32 - zero_point as i32,
             Codes::Bipolar => 2 * code as i32 - 1,
+            Codes::Trits => code as i32 - 1,
             Codes::Signed8 => code.cast_signed() as i32,
             Codes::Table4(table) => table[(code & 15) as usize] as i32,
             Codes::Table { .. } => self.table[(code & 15) as usize] as i32,
@@ -313,9 +318,31 @@ impl LayoutSpec {
     /// Bytes of a tile of `blocks` blocks. `None` on overflow.
     #[must_use]
     pub fn tile_bytes(&self, blocks: usize) -> Option<usize> {
-        let headers = blocks.div_ceil(self.blocks_per_header());
-        let header_bytes = headers.checked_mul(self.header_bytes())?;
-        blocks.checked_mul(self.block_bytes())?.checked_add(header_bytes)
+        let run = self.blocks_per_header();
+        let headers = blocks.div_ceil(run).checked_mul(self.header_bytes())?;
+        let runs = (blocks / run).checked_mul(self.bytes_of(run))?;
+        runs.checked_add(self.bytes_of(blocks % run))?.checked_add(headers)
+    }
+
+    /// Where block `index` of a superblock begins behind the header.
+    #[inline]
+    const fn bytes_before(&self, index: usize) -> usize {
+        if matches!(self.codes, Codes::Trits) {
+            // A block may begin within a vector.
+            index * (BLOCK / 4) / 5 * VECTOR
+        } else {
+            index * self.block_bytes()
+        }
+    }
+
+    /// The bytes of the blocks of a superblock of so many.
+    #[inline]
+    const fn bytes_of(&self, blocks: usize) -> usize {
+        if matches!(self.codes, Codes::Trits) {
+            (blocks * (BLOCK / 4)).div_ceil(5) * VECTOR
+        } else {
+            blocks * self.block_bytes()
+        }
     }
 
     /// Where in a tile the header of the superblock of `block` begins.
@@ -323,7 +350,7 @@ impl LayoutSpec {
     #[must_use]
     pub const fn header_offset(&self, block: usize) -> usize {
         let run = self.blocks_per_header();
-        self.superblock(block).0 * (self.header_bytes() + run * self.block_bytes())
+        self.superblock(block).0 * (self.header_bytes() + self.bytes_of(run))
     }
 
     /// Where in a tile the codes of `block` begin; the block scales follow them.
@@ -332,7 +359,7 @@ impl LayoutSpec {
     pub const fn block_offset(&self, block: usize) -> usize {
         self.header_offset(block)
             + self.header_bytes()
-            + self.superblock(block).1 * self.block_bytes()
+            + self.bytes_before(self.superblock(block).1)
     }
 
     /// The superblock of a block, and the place of the block in it.
@@ -361,6 +388,14 @@ impl LayoutSpec {
     /// Where `tile` is shorter than the block's end or `row` is 16 or more.
     #[must_use]
     pub fn codes(&self, tile: &[u8], block: usize, row: usize) -> [u8; BLOCK] {
+        if let Codes::Trits = self.codes {
+            let phase = self.superblock(block).1 % 5;
+            let vectors = &tile[self.block_offset(block)..];
+            return std::array::from_fn(|k| {
+                let (vector, digit) = trit_place(phase, k / 4);
+                trits_of_byte(vectors[vector * VECTOR + 4 * row + k % 4])[digit]
+            });
+        }
         let codes = &tile[self.block_offset(block)..][..self.code_bytes()];
         let quad_codes = load_quads(self.codes.bits(), codes, row);
         std::array::from_fn(|k| quad_codes[k / 4].to_le_bytes()[k % 4])
@@ -374,8 +409,12 @@ impl LayoutSpec {
     pub fn row_scales(&self, tile: &[u8], block: usize, row: usize) -> RowScales {
         assert!(row < TILE_ROWS, "row {row} of a tile of 16");
         let header = &tile[self.header_offset(block)..][..self.header_bytes()];
-        let scales = &tile[self.block_offset(block) + self.code_bytes()..]
-            [..self.block_bytes() - self.code_bytes()];
+        let scales = if self.scales.is_grouped() {
+            &[]
+        } else {
+            &tile[self.block_offset(block) + self.code_bytes()..]
+                [..self.block_bytes() - self.code_bytes()]
+        };
         let f16 = |bytes: &[u8], index: usize| {
             f16_to_f32(u16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]))
         };
@@ -496,6 +535,20 @@ impl LayoutSpec {
     /// Where `tile` is shorter than the block's end or `row` is 16 or more.
     #[inline]
     pub fn store_codes(&self, tile: &mut [u8], block: usize, row: usize, quads: &[u32; 8]) {
+        if let Codes::Trits = self.codes {
+            let phase = self.superblock(block).1 % 5;
+            let vectors = &mut tile[self.block_offset(block)..];
+            for (quad, codes) in quads.iter().enumerate() {
+                let (vector, digit) = trit_place(phase, quad);
+                for (j, code) in codes.to_le_bytes().into_iter().enumerate() {
+                    let byte = &mut vectors[vector * VECTOR + 4 * row + j];
+                    let mut trits = trits_of_byte(*byte);
+                    trits[digit] = (code & 3).min(2);
+                    *byte = byte_of_trits(trits);
+                }
+            }
+            return;
+        }
         let codes = &mut tile[self.block_offset(block)..][..self.code_bytes()];
         store_quads(self.codes.bits(), codes, row, quads);
     }
@@ -518,6 +571,31 @@ impl LayoutSpec {
         &mut tile[self.block_offset(block) + self.code_bytes()..]
             [..self.block_bytes() - self.code_bytes()]
     }
+}
+
+/// The vector and the digit of a quad of the block of this phase: its number among the five that share eight vectors.
+pub(super) const fn trit_place(phase: usize, quad: usize) -> (usize, usize) {
+    let digit = phase * (BLOCK / 4) % 5 + quad;
+    (digit / 5, digit % 5)
+}
+
+/// The five digits of a byte: it holds their number to the base 3 as a fraction, v of 243 as ⌈256 v / 243⌉, so that each digit is what a
+/// multiplication by 3 carries out (the code of `TQ1_0`).
+#[must_use]
+pub fn trits_of_byte(byte: u8) -> [u8; 5] {
+    let mut rest = byte;
+    std::array::from_fn(|_| {
+        let product = u16::from(rest) * 3;
+        rest = product.to_le_bytes()[0];
+        product.to_le_bytes()[1]
+    })
+}
+
+/// The inverse of [`trits_of_byte`].
+#[must_use]
+pub fn byte_of_trits(trits: [u8; 5]) -> u8 {
+    let v = trits.iter().fold(0, |v, &trit| 3 * v + u32::from(trit));
+    (256 * v).div_ceil(243).to_le_bytes()[0]
 }
 
 /// 2^(exponent − 128), subnormal below an exponent of 2.

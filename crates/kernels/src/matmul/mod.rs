@@ -209,6 +209,8 @@ layouts! {
     BipolarGrouped = "b1_grouped": Codes::Bipolar, Scales::Grouped;
     /// 2-bit integers.
     U2Grouped = "u2_grouped": unsigned(2, 0), Scales::Grouped;
+    /// Ternary weights, five in a byte. Superblocks are a multiple of five blocks, or the whole row.
+    TritsGrouped = "trits_grouped": Codes::Trits, Scales::Grouped;
     /// 2-bit integers in groups of 16.
     U2GroupedHalves = "u2_grouped16": unsigned(2, 0), Scales::GroupedHalves;
     /// 3-bit integers.
@@ -364,6 +366,7 @@ impl Step<ActivationBlock> {
             panel: self.panel,
             left: self.blocks,
             left_in_run: 0,
+            phase: 0,
             layout: PhantomData,
         }
     }
@@ -446,6 +449,7 @@ struct Blocks<L> {
     panel: usize,
     left: usize,
     left_in_run: usize,
+    phase: usize,
     layout: PhantomData<L>,
 }
 
@@ -453,6 +457,8 @@ struct Blocks<L> {
 struct Block {
     spec: *const LayoutSpec,
     header: *const u8,
+    /// For trits: which of the five blocks that share their vectors it is.
+    phase: usize,
     codes: *const u8,
     /// Of the step's first token; the others follow.
     activations: *const ActivationBlock,
@@ -517,12 +523,25 @@ impl<L: Layout> Iterator for Blocks<L> {
         let block = Block {
             spec: self.spec,
             header: self.header,
+            phase: self.phase,
             codes: self.codes,
             activations: self.activations,
         };
         self.left -= 1;
         self.left_in_run -= 1;
-        self.codes = self.codes.wrapping_add(spec.block_bytes());
+        let bytes = if const { matches!(L::SPEC.codes, Codes::Trits) } {
+            // Of 40 quads in 8 vectors the blocks begin in vectors 0, 1, 3, 4, 6; a superblock that ends sooner ends its last vector.
+            let vectors = match (self.phase, self.left_in_run) {
+                (0 | 2, 0) | (1 | 3 | 4, _) => 2,
+                (_, _) => 1,
+            };
+            let extra = usize::from(matches!((self.phase, self.left_in_run), (1 | 3, 0)));
+            self.phase = if self.phase == 4 || self.left_in_run == 0 { 0 } else { self.phase + 1 };
+            (vectors + extra) * layout::VECTOR
+        } else {
+            spec.block_bytes()
+        };
+        self.codes = self.codes.wrapping_add(bytes);
         self.activations = self.activations.wrapping_add(self.panel);
         Some(block)
     }

@@ -6,8 +6,16 @@
 use std::arch::aarch64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits};
+use super::layout::{
+    Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
+};
 use super::{Block, Layout, Product, Step, Terms};
+
+/// 3^n: what brings digit n of a byte of trits to the top.
+const POWERS: [u8; 5] = [1, 3, 9, 27, 81];
+
+/// The least bytes whose product with 3 carries 1 and 2 out.
+const THIRDS: [u8; 2] = [86, 171];
 
 /// Registers of a tile.
 pub(super) const GROUPS: usize = 4;
@@ -62,7 +70,7 @@ unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
 /// What is subtracted from the codes as loaded to give the integers that they stand for.
 pub(super) const fn offset(codes: Codes) -> i32 {
     match codes {
-        Codes::Unsigned { .. } | Codes::Bipolar => codes.offset(),
+        Codes::Unsigned { .. } | Codes::Bipolar | Codes::Trits => codes.offset(),
         Codes::Signed8 | Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => 0,
     }
 }
@@ -71,7 +79,7 @@ pub(super) const fn offset(codes: Codes) -> i32 {
 const fn run(codes: Codes) -> usize {
     let largest = match codes {
         Codes::Unsigned { bits, .. } => (1 << bits) - 1,
-        Codes::Bipolar => 2,
+        Codes::Bipolar | Codes::Trits => 2,
         Codes::Signed8 | Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => 128,
     };
     i16::MAX as usize / (127 * largest)
@@ -179,6 +187,18 @@ pub(super) unsafe fn load_codes<L: Layout>(block: &Block, group: usize) -> [int8
     };
     if let Codes::Signed8 = codes {
         return std::array::from_fn(|quad| vreinterpretq_s8_u8(load(quad)));
+    }
+    if let Codes::Trits = codes {
+        return std::array::from_fn(|quad| {
+            let (vector, digit) = trit_place(block.phase, quad);
+            // What the multiplications before carried out is lost; what the next one carries out is the digit.
+            let rest = vmulq_u8(load(vector), vdupq_n_u8(POWERS[digit]));
+            let digit = vaddq_u8(
+                vcgeq_u8(rest, vdupq_n_u8(THIRDS[0])),
+                vcgeq_u8(rest, vdupq_n_u8(THIRDS[1])),
+            );
+            vnegq_s8(vreinterpretq_s8_u8(digit))
+        });
     }
     let mut quads = [vdupq_n_u8(0); 8];
     for_each_part(codes.bits(), |part, position, offset| {

@@ -124,7 +124,9 @@ fn stored_codes(codes: Codes, indices: &[u8; 256], values: &[i8; BLOCK]) -> [u8;
         // −1 or 1.
         Codes::Bipolar => values.map(|value| !value >> 7),
         Codes::Table4(_) => values.map(|value| indices[usize::from(value)]),
-        Codes::Table { .. } | Codes::Numbers { .. } => unreachable!("no layout of GGUF types"),
+        Codes::Table { .. } | Codes::Numbers { .. } | Codes::Trits => {
+            unreachable!("no layout of GGUF types")
+        }
     }
 }
 

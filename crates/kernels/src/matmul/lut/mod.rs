@@ -18,8 +18,10 @@
 //!         then for a single last plane:       byte [g][row] = n(g) | n(g + 4) << 4             g = 0..4, 64 bytes
 //! ```
 //!
-//! Everything else of a tile is as in [`super::layout`]. Time is linear in the number of planes. For one bit that is half of what `vpmaddubsw` takes; for two
-//! bits both take the same, and from three bits on, or with a 4-way dot product in hardware, tables lose: [`is_preferred`].
+//! Everything else of a tile is as in [`super::layout`]. Time is linear in the number of planes: 1024 × 2048 weights in the cache of one core of a Sapphire
+//! Rapids take 25, 42, 59 and 73 µs at 1, 2, 3 and 4 bits (R² > 0.99). There `vpmaddubsw` takes 34, 41, 66 and 42 µs, VNNI 20, 23, 33 and 23: tables win
+//! for one bit without a 4-way dot product in hardware, and nowhere else ([`is_preferred`]). T-MAC's larger gains are over kernels whose rows are not
+//! interleaved, and with one scale for thousands of activations; here both kinds end each block of 32 with the same conversion and multiply-add.
 
 mod scalar;
 

@@ -76,8 +76,9 @@ fn table_layouts() -> impl Iterator<Item = LayoutSpec> {
     layouts().into_iter().filter(|layout| layout.id.is_some_and(is_supported))
 }
 
+/// Row 50 of the papers: T-MAC with exact tables.
 #[test]
-fn every_kernel_equals_the_product_without_tables() {
+fn paper_50_every_kernel_equals_the_product_without_tables() {
     for layout in table_layouts() {
         for (rows, blocks, tokens) in
             [(1, 1, 1), (16, 2, 1), (17, 3, 2), (33, 8, 3), (16, 9, 9), (48, 18, 1)]

@@ -1,8 +1,8 @@
 //! A row is a lane. The codes of a block are unpacked into a buffer, then columns are multiplied one after the other.
 
 use super::super::layout::{
-    BLOCK, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits,
-    power_of_two,
+    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part,
+    low_bits, power_of_two,
 };
 use super::super::{Product, Step};
 use super::{CHAINS, Linear};
@@ -85,23 +85,36 @@ fn tokens<S: Lanes, const T: usize>(s: S, weights: Weights<'_>, tile: &[u8], ste
 /// What four columns of codes mean.
 #[inline(always)]
 fn decode<S: Lanes>(s: S, weights: Weights<'_>, codes: &[u32; TILE_ROWS]) -> [S::F; 4] {
-    let Some(Linear { flip, factor, offset }) = weights.linear else {
-        return std::array::from_fn(|j| {
-            let values = codes.map(|quad| weights.values[usize::from(quad.to_le_bytes()[j])]);
-            s.load(&values)
-        });
-    };
     let quad = s.bits(s.load(&codes.map(f32::from_bits)));
-    let (low, factor, offset) = (s.splat_i(0xFF), s.splat(factor), s.splat(offset));
-    [quad, s.sar_i::<8>(quad), s.sar_i::<16>(quad), s.sar_i::<24>(quad)].map(|code| {
-        let code = s.xor_i(s.and_i(code, low), s.splat_i(flip));
-        s.fma(s.to_float(code), factor, offset)
-    })
+    let low = s.splat_i(0xFF);
+    let codes = [quad, s.sar_i::<8>(quad), s.sar_i::<16>(quad), s.sar_i::<24>(quad)];
+    let codes = codes.map(|code| s.and_i(code, low));
+    match weights.linear {
+        Some(Linear { flip, factor, offset }) => {
+            let (factor, offset) = (s.splat(factor), s.splat(offset));
+            codes.map(|code| s.fma(s.to_float(s.xor_i(code, s.splat_i(flip))), factor, offset))
+        }
+        None if weights.spec.codes.bits() <= 4 => {
+            let (table, _) = weights.values.as_chunks::<16>();
+            codes.map(|code| s.look_up_16(&table[0], code))
+        }
+        None => codes.map(|code| s.look_up_256(weights.values, code)),
+    }
 }
 
 /// The codes of a block.
 #[inline(always)]
 fn unpack(spec: &LayoutSpec, tile: &[u8], block: usize, out: &mut Quads) {
+    if let Codes::Trits = spec.codes {
+        for row in 0..TILE_ROWS {
+            let codes = spec.codes(tile, block, row);
+            let (quads, _) = codes.as_chunks::<4>();
+            for (out, quad) in out.iter_mut().zip(quads) {
+                out[row] = u32::from_le_bytes(*quad);
+            }
+        }
+        return;
+    }
     let codes = &tile[spec.block_offset(block)..][..spec.code_bytes()];
     let vector = |offset: usize| -> [u32; TILE_ROWS] {
         let (words, _) = codes[offset..offset + VECTOR].as_chunks::<4>();
@@ -139,7 +152,11 @@ fn scales<S: Lanes>(
     half: usize,
 ) -> (S::F, S::F) {
     let header = &tile[spec.header_offset(block)..][..spec.header_bytes()];
-    let scales = &tile[spec.block_offset(block)..][..spec.block_bytes()][spec.code_bytes()..];
+    let scales = if spec.scales.is_grouped() {
+        &[]
+    } else {
+        &tile[spec.block_offset(block)..][..spec.block_bytes()][spec.code_bytes()..]
+    };
     let f16 = |bytes: &[u8], index: usize| {
         let (halves, _) = bytes[2 * TILE_ROWS * index..].as_chunks::<2>();
         s.load_f16(&std::array::from_fn(|row| u16::from_le_bytes(halves[row])))

@@ -64,6 +64,7 @@ impl Linear {
             Codes::Unsigned { zero_point, .. } => {
                 Self { flip: 0, factor: 1.0, offset: -(zero_point as f32) }
             }
+            Codes::Trits => Self { flip: 0, factor: 1.0, offset: -1.0 },
             Codes::Bipolar => Self { flip: 0, factor: 2.0, offset: -1.0 },
             Codes::Signed8 => Self { flip: 0x80, factor: 1.0, offset: -128.0 },
             Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => return None,

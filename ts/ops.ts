@@ -1,3 +1,4 @@
+export type { Operand } from './ops/arrays.ts';
 export {
   type AttentionOptions,
   attention,
@@ -38,5 +39,6 @@ export {
   type SoftmaxOptions,
   softmax,
   softmaxAsync,
+  type TensorSoftmaxOptions,
   topK,
 } from './ops/softmax.ts';

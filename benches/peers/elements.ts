@@ -87,7 +87,9 @@ async function compare({ name, shape, operator, attributes, weights, ours, least
   const parts = weights.map(() => normal(length));
   const feeds = {
     X: new ort.Tensor('float32', x, [rows, length]),
-    ...Object.fromEntries(weights.map((weight, i) => [weight, new ort.Tensor('float32', parts[i] ?? x, [length])])),
+    ...Object.fromEntries(
+      weights.map((weight, i) => [weight, new ort.Tensor('float32', parts[i] ?? x, [length])]),
+    ),
   };
   const out = new Float32Array(x.length);
   const their = new Float32Array(x.length);

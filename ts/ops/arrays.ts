@@ -1,6 +1,7 @@
 import { DyadicError, fromNative } from '../errors.ts';
 import type { NativeError } from '../native/contract.ts';
 import { optionError } from '../options.ts';
+import { Tensor, type TensorOptions } from '../tensor.ts';
 
 /** The native half counts elements of an axis in 32 bits. */
 const MOST_ELEMENTS = 2 ** 32 - 1;
@@ -17,12 +18,27 @@ export function shapeError(message: string): DyadicError {
 const busy = new WeakSet<ArrayBufferLike>();
 let pending = 0;
 
+/** Numbers that an operation takes: single precision, or a tensor of any format, which is decoded. */
+export type Operand = Float32Array | Tensor;
+
 /**
- * The argument `name`, which must be a Float32Array that no asynchronous call uses.
+ * The result of an operation on the values of a tensor as a tensor of the same format and shape.
+ * @internal
+ */
+export function likeTensor<F extends string>(tensor: Tensor<F>, values: Float32Array): Tensor<F> {
+  return Tensor.from(values, {
+    format: tensor.format,
+    shape: tensor.shape,
+  } as TensorOptions<string>) as Tensor<F>;
+}
+
+/**
+ * The argument `name`: a Float32Array that no asynchronous call uses, or the values of a tensor.
  * @internal
  */
 export function float32(value: unknown, name: string): Float32Array {
-  if (!(value instanceof Float32Array)) throw optionError(name, 'a Float32Array', value);
+  if (value instanceof Tensor) return value.toFloat32();
+  if (!(value instanceof Float32Array)) throw optionError(name, 'a Float32Array or a Tensor', value);
   if (pending > 0 && busy.has(value.buffer)) {
     throw new DyadicError('ERR_BUSY', `${name}: an asynchronous call that has not finished uses this array`);
   }
@@ -35,6 +51,7 @@ export function float32(value: unknown, name: string): Float32Array {
  */
 export function outputOf(out: unknown, length: number): Float32Array {
   if (out === undefined) return new Float32Array(length);
+  if (!(out instanceof Float32Array)) throw optionError('out', 'a Float32Array', out);
   const array = float32(out, 'out');
   if (array.length !== length)
     throw shapeError(`out: expected ${length} elements, got an array of ${array.length}`);

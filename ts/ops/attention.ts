@@ -8,7 +8,17 @@ import {
   openOptions,
   optionError,
 } from '../options.ts';
-import { float32, guarded, integers, outputOf, shapeError, shapeOf } from './arrays.ts';
+import { Tensor } from '../tensor.ts';
+import {
+  float32,
+  guarded,
+  integers,
+  likeTensor,
+  type Operand,
+  outputOf,
+  shapeError,
+  shapeOf,
+} from './arrays.ts';
 
 /** How many heads there are, and how long they are. */
 const MOST_HEADS = 2 ** 20;
@@ -42,11 +52,10 @@ function lMulOf(options: unknown, name: string): { mantissaBits: number; linear:
  *
  * @throws DyadicError `ERR_SHAPE`, `ERR_OPTION`.
  */
-export function lMulDot(a: Float32Array, b: Float32Array, options?: LMulOptions): number {
+export function lMulDot(a: Operand, b: Operand, options?: LMulOptions): number {
   const { mantissaBits, linear } = lMulOf(options, 'lMulDot');
-  float32(a, 'a');
-  float32(b, 'b');
-  return guarded(() => native().lMulDot(a, b, mantissaBits, linear));
+  const [x, y] = [float32(a, 'a'), float32(b, 'b')];
+  return guarded(() => native().lMulDot(x, y, mantissaBits, linear));
 }
 
 /** Options of {@link attention}. */
@@ -104,15 +113,23 @@ const OPTIONS = [
  * ```
  * @throws DyadicError `ERR_SHAPE`, `ERR_OPTION`, `ERR_OVERLAP`.
  */
+export function attention(q: Float32Array, k: Operand, v: Operand, options: AttentionOptions): Float32Array;
+/** Of a tensor of queries: a tensor of the same format. */
+export function attention<F extends string>(
+  q: Tensor<F>,
+  k: Operand,
+  v: Operand,
+  options: Omit<AttentionOptions, 'out'>,
+): Tensor<F>;
 export function attention(
-  q: Float32Array,
-  k: Float32Array,
-  v: Float32Array,
+  queries: Operand,
+  keys: Operand,
+  values: Operand,
   options: AttentionOptions,
-): Float32Array {
-  float32(q, 'q');
-  float32(k, 'k');
-  float32(v, 'v');
+): Operand {
+  if (queries instanceof Tensor)
+    return likeTensor(queries, attention(queries.toFloat32(), keys, values, options));
+  const [q, k, v] = [float32(queries, 'q'), float32(keys, 'k'), float32(values, 'v')];
   const raw = openOptions(options, 'attention', OPTIONS);
   const heads = integerOption(raw, 'heads', 1, MOST_HEADS);
   const headDim = integerOption(raw, 'headDim', 1, MOST_HEADS);
@@ -146,8 +163,8 @@ export function attention(
 
 /** Options of {@link rope}. */
 export interface RopeOptions {
-  /** `[positions, heads, headDim]` of the array. */
-  shape: readonly [number, number, number];
+  /** `[positions, heads, headDim]` of the array; that of a tensor where absent. */
+  shape?: readonly [number, number, number];
   /** The position of each; 0, 1, 2, … where absent. */
   positions?: ArrayLike<number>;
   /** 10000 where absent. */
@@ -167,7 +184,14 @@ export interface RopeOptions {
  *
  * @throws DyadicError `ERR_SHAPE`, `ERR_OPTION`, `ERR_ROPE`.
  */
-export function rope(x: Float32Array, options: RopeOptions): Float32Array {
+export function rope(x: Float32Array, options: RopeOptions): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function rope<F extends string>(x: Tensor<F>, options?: Omit<RopeOptions, 'out'>): Tensor<F>;
+export function rope(x: Operand, options?: RopeOptions): Operand {
+  if (x instanceof Tensor) {
+    const [positions = 0, heads = 0, headDim = 0] = x.shape;
+    return likeTensor(x, rope(x.toFloat32(), { shape: [positions, heads, headDim], ...options }));
+  }
   float32(x, 'x');
   const raw = openOptions(options, 'rope', [
     'shape',

@@ -1,6 +1,6 @@
 import { native } from '../native/load.ts';
 import { integerOption, optionError } from '../options.ts';
-import { float32, guarded, shapeError } from './arrays.ts';
+import { float32, guarded, type Operand, shapeError } from './arrays.ts';
 
 /** A number, or an array of them. */
 type Numbers = number | Float64Array;
@@ -51,10 +51,10 @@ export interface VonMisesFisher {
  *
  * @throws DyadicError `ERR_SHAPE`; `ERR_SAMPLES` where a sample is zero, or all are the same or cancel.
  */
-export function fitVonMisesFisher(samples: Float32Array, dimensions: number): VonMisesFisher {
-  float32(samples, 'samples');
+export function fitVonMisesFisher(samples: Operand, dimensions: number): VonMisesFisher {
+  const values = float32(samples, 'samples');
   const mean = new Float64Array(integerOption({ dimensions }, 'dimensions', 2, 2 ** 24) ?? 0);
-  return { kappa: guarded(() => native().fitVonMisesFisher(samples, mean)), mean };
+  return { kappa: guarded(() => native().fitVonMisesFisher(values, mean)), mean };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { native } from '../native/load.ts';
 import { choiceOption, openOptions } from '../options.ts';
-import { float32, guarded, outputOf } from './arrays.ts';
+import { Tensor } from '../tensor.ts';
+import { float32, guarded, likeTensor, type Operand, outputOf } from './arrays.ts';
 
 /**
  * How exact a function is. `'1ulp'`: the exponential in it is within one unit in the last place; `'fast'`: within 2.2; `'bf16'`: within
@@ -34,18 +35,26 @@ export interface FunctionOptions {
 }
 
 /** A function of every element of an array. */
-export type ElementwiseFunction = (x: Float32Array, options?: FunctionOptions) => Float32Array;
+export interface ElementwiseFunction {
+  (x: Float32Array, options?: FunctionOptions): Float32Array;
+  /** Of a tensor: a tensor of the same format. */
+  <F extends string>(x: Tensor<F>, options?: Omit<FunctionOptions, 'out'>): Tensor<F>;
+}
 
 function elementwise(name: (typeof FUNCTIONS)[number]): ElementwiseFunction {
   const code = FUNCTIONS.indexOf(name);
-  return (x, options) => {
+  function call(x: Float32Array, options?: FunctionOptions): Float32Array;
+  function call<F extends string>(x: Tensor<F>, options?: FunctionOptions): Tensor<F>;
+  function call(x: Operand, options?: FunctionOptions): Operand {
+    if (x instanceof Tensor) return likeTensor(x, call(x.toFloat32(), options));
     float32(x, 'x');
     const raw = openOptions(options, name, ['accuracy', 'out']);
     const accuracy = choiceOption(raw, 'accuracy', ACCURACIES) ?? '1ulp';
     const out = outputOf(raw.out, x.length);
     guarded(() => native().applyFunction(code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy), x, out));
     return out;
-  };
+  }
+  return call;
 }
 
 /** `e^x` */

@@ -1,6 +1,7 @@
 import { native } from '../native/load.ts';
 import { integerOption, numberOption, openOptions } from '../options.ts';
-import { float32, guarded, outputOf, shapeError } from './arrays.ts';
+import { Tensor } from '../tensor.ts';
+import { float32, guarded, likeTensor, type Operand, outputOf, shapeError } from './arrays.ts';
 
 /** Options of a normalisation. */
 export interface NormOptions {
@@ -32,14 +33,23 @@ function assertRows(x: Float32Array, rowLength: number): void {
  */
 export function layerNorm(
   x: Float32Array,
-  weight: Float32Array,
-  bias: Float32Array,
+  weight: Operand,
+  bias: Operand,
   options?: NormOptions,
-): Float32Array {
+): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function layerNorm<F extends string>(
+  x: Tensor<F>,
+  weight: Operand,
+  bias: Operand,
+  options?: Omit<NormOptions, 'out'>,
+): Tensor<F>;
+export function layerNorm(x: Operand, weight: Operand, bias: Operand, options?: NormOptions): Operand {
+  if (x instanceof Tensor) return likeTensor(x, layerNorm(x.toFloat32(), weight, bias, options));
   const { epsilon, out } = open(options, 'layerNorm', x);
-  assertRows(x, float32(weight, 'weight').length);
-  float32(bias, 'bias');
-  guarded(() => native().layerNorm(x, weight, bias, epsilon, out));
+  const [w, b] = [float32(weight, 'weight'), float32(bias, 'bias')];
+  assertRows(x, w.length);
+  guarded(() => native().layerNorm(x, w, b, epsilon, out));
   return out;
 }
 
@@ -48,10 +58,19 @@ export function layerNorm(
  *
  * @throws DyadicError `ERR_SHAPE`, `ERR_OPTION`, `ERR_OVERLAP`.
  */
-export function rmsNorm(x: Float32Array, weight: Float32Array, options?: NormOptions): Float32Array {
+export function rmsNorm(x: Float32Array, weight: Operand, options?: NormOptions): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function rmsNorm<F extends string>(
+  x: Tensor<F>,
+  weight: Operand,
+  options?: Omit<NormOptions, 'out'>,
+): Tensor<F>;
+export function rmsNorm(x: Operand, weight: Operand, options?: NormOptions): Operand {
+  if (x instanceof Tensor) return likeTensor(x, rmsNorm(x.toFloat32(), weight, options));
   const { epsilon, out } = open(options, 'rmsNorm', x);
-  assertRows(x, float32(weight, 'weight').length);
-  guarded(() => native().rmsNorm(x, weight, epsilon, out));
+  const w = float32(weight, 'weight');
+  assertRows(x, w.length);
+  guarded(() => native().rmsNorm(x, w, epsilon, out));
   return out;
 }
 
@@ -62,14 +81,14 @@ export function rmsNorm(x: Float32Array, weight: Float32Array, options?: NormOpt
  */
 export function addRmsNorm(
   residual: Float32Array,
-  delta: Float32Array,
-  weight: Float32Array,
+  delta: Operand,
+  weight: Operand,
   options?: NormOptions,
 ): Float32Array {
   const { epsilon, out } = open(options, 'addRmsNorm', residual);
-  assertRows(residual, float32(weight, 'weight').length);
-  float32(delta, 'delta');
-  guarded(() => native().addRmsNorm(residual, delta, weight, epsilon, out));
+  const [added, w] = [float32(delta, 'delta'), float32(weight, 'weight')];
+  assertRows(residual, w.length);
+  guarded(() => native().addRmsNorm(residual, added, w, epsilon, out));
   return out;
 }
 
@@ -78,7 +97,14 @@ export function addRmsNorm(
  *
  * @throws DyadicError `ERR_SHAPE`, `ERR_OPTION`, `ERR_OVERLAP`.
  */
-export function l2Norm(x: Float32Array, options?: NormOptions & { rowLength?: number }): Float32Array {
+export function l2Norm(x: Float32Array, options?: NormOptions & { rowLength?: number }): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function l2Norm<F extends string>(
+  x: Tensor<F>,
+  options?: { epsilon?: number; rowLength?: number },
+): Tensor<F>;
+export function l2Norm(x: Operand, options?: NormOptions & { rowLength?: number }): Operand {
+  if (x instanceof Tensor) return likeTensor(x, l2Norm(x.toFloat32(), options));
   const { raw, epsilon, out } = open(options, 'l2Norm', x);
   const rowLength = integerOption(raw, 'rowLength', 1, 2 ** 32 - 1) ?? x.length;
   assertRows(x, rowLength);

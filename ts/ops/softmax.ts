@@ -2,7 +2,18 @@ import { DyadicError, fromNative } from '../errors.ts';
 import { native } from '../native/load.ts';
 import type { NativeSoftmax } from '../native/ops-contract.ts';
 import { choiceOption, integerOption, numberOption, openOptions, optionError } from '../options.ts';
-import { axisOf, float32, guarded, integers, outputOf, shapeError, shapeOf, whileBusy } from './arrays.ts';
+import { Tensor } from '../tensor.ts';
+import {
+  axisOf,
+  float32,
+  guarded,
+  integers,
+  likeTensor,
+  type Operand,
+  outputOf,
+  shapeError,
+  whileBusy,
+} from './arrays.ts';
 
 /** The algorithms of {@link softmax}, by the numbers that the native half knows them by. */
 export const SOFTMAX_ALGORITHMS = ['auto', 'twoPass', 'recompute', 'reload', 'online'] as const;
@@ -138,7 +149,21 @@ function onlyOut(options: object): boolean {
   return true;
 }
 
-function run(x: Float32Array, options: SoftmaxOptions | undefined, name: string, code: number): Float32Array {
+/** Options of a call on a tensor, which has a shape of its own and gives a new tensor. */
+export type TensorSoftmaxOptions = Omit<SoftmaxOptions, 'shape' | 'out'>;
+
+function run(x: Operand, options: SoftmaxOptions | undefined, name: string, code: number): Operand {
+  if (x instanceof Tensor)
+    return likeTensor(x, runOnValues(x.toFloat32(), { ...options, shape: x.shape }, name, code));
+  return runOnValues(x, options, name, code);
+}
+
+function runOnValues(
+  x: Float32Array,
+  options: SoftmaxOptions | undefined,
+  name: string,
+  code: number,
+): Float32Array {
   float32(x, 'x');
   if (x.length <= MOST_INDEX && (options === undefined || onlyOut(options))) {
     const out = outputOf(options?.out, x.length);
@@ -170,7 +195,10 @@ function run(x: Float32Array, options: SoftmaxOptions | undefined, name: string,
  * ```
  * @throws DyadicError `ERR_OPTION`, `ERR_SHAPE`, `ERR_OVERLAP`, `ERR_BUSY`.
  */
-export function softmax(x: Float32Array, options?: SoftmaxOptions): Float32Array {
+export function softmax(x: Float32Array, options?: SoftmaxOptions): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function softmax<F extends string>(x: Tensor<F>, options?: TensorSoftmaxOptions): Tensor<F>;
+export function softmax(x: Operand, options?: SoftmaxOptions): Operand {
   return run(x, options, 'softmax', 0);
 }
 
@@ -179,7 +207,10 @@ export function softmax(x: Float32Array, options?: SoftmaxOptions): Float32Array
  *
  * @throws DyadicError as {@link softmax}.
  */
-export function logSoftmax(x: Float32Array, options?: SoftmaxOptions): Float32Array {
+export function logSoftmax(x: Float32Array, options?: SoftmaxOptions): Float32Array;
+/** Of a tensor: a tensor of the same format. */
+export function logSoftmax<F extends string>(x: Tensor<F>, options?: TensorSoftmaxOptions): Tensor<F>;
+export function logSoftmax(x: Operand, options?: SoftmaxOptions): Operand {
   return run(x, options, 'logSoftmax', LOGARITHM);
 }
 
@@ -189,8 +220,18 @@ export function logSoftmax(x: Float32Array, options?: SoftmaxOptions): Float32Ar
  *
  * @throws DyadicError as {@link softmax}.
  */
-export async function softmaxAsync(x: Float32Array, options: SoftmaxOptions = {}): Promise<Float32Array> {
-  float32(x, 'x');
+export async function softmaxAsync(x: Float32Array, options?: SoftmaxOptions): Promise<Float32Array>;
+/** Of a tensor: a tensor of the same format. */
+export async function softmaxAsync<F extends string>(
+  x: Tensor<F>,
+  options?: TensorSoftmaxOptions,
+): Promise<Tensor<F>>;
+export async function softmaxAsync(operand: Operand, options: SoftmaxOptions = {}): Promise<Operand> {
+  if (operand instanceof Tensor) {
+    const shape = operand.shape;
+    return likeTensor(operand, await softmaxAsync(operand.toFloat32(), { ...options, shape }));
+  }
+  const x = float32(operand, 'x');
   const { out, rowLength, code, threads, full } = prepare(x, options, 'softmaxAsync', 0);
   const overlap =
     x.buffer === out.buffer &&
@@ -208,11 +249,11 @@ export async function softmaxAsync(x: Float32Array, options: SoftmaxOptions = {}
 }
 
 /** `ln(sum e^x)` of a whole array: read once, nothing written. NaN where an element is NaN or +Infinity. */
-export function logSumExp(x: Float32Array): number;
+export function logSumExp(x: Operand): number;
 /** Of each row of the last axis. */
-export function logSumExp(x: Float32Array, options: { shape: readonly number[] }): Float64Array;
-export function logSumExp(x: Float32Array, options?: { shape: readonly number[] }): number | Float64Array {
-  float32(x, 'x');
+export function logSumExp(x: Operand, options: { shape: readonly number[] }): Float64Array;
+export function logSumExp(operand: Operand, options?: { shape: readonly number[] }): number | Float64Array {
+  const x = float32(operand, 'x');
   const raw = openOptions(options, 'logSumExp', ['shape']);
   const { length } = axisOf(x.length, raw.shape, -1);
   const out = new Float64Array(raw.shape === undefined ? 1 : x.length / Math.max(length, 1));
@@ -226,14 +267,11 @@ export function logSumExp(x: Float32Array, options?: { shape: readonly number[] 
  *
  * @throws DyadicError `ERR_SHAPE` where the target is no index of the logits.
  */
-export function crossEntropy(logits: Float32Array, target: number): number;
+export function crossEntropy(logits: Operand, target: number): number;
 /** One row of `logits` for each target. */
-export function crossEntropy(logits: Float32Array, targets: ArrayLike<number>): Float64Array;
-export function crossEntropy(
-  logits: Float32Array,
-  target: number | ArrayLike<number>,
-): number | Float64Array {
-  float32(logits, 'logits');
+export function crossEntropy(logits: Operand, targets: ArrayLike<number>): Float64Array;
+export function crossEntropy(operand: Operand, target: number | ArrayLike<number>): number | Float64Array {
+  const logits = float32(operand, 'logits');
   const targets = integers(typeof target === 'number' ? [target] : target, 'target', MOST_INDEX);
   if (targets.length === 0 ? logits.length > 0 : logits.length % targets.length !== 0)
     throw shapeError(`${logits.length} logits are not ${targets.length} rows`);
@@ -246,9 +284,8 @@ export function crossEntropy(
  * The `k` largest elements without sorting the rest, the largest first, of equals the first; NaN is smaller than everything. All of
  * them where there are fewer.
  */
-export function topK(x: Float32Array, k: number): { indices: Uint32Array; values: Float32Array } {
-  float32(x, 'x');
-  shapeOf([x.length], x.length);
+export function topK(operand: Operand, k: number): { indices: Uint32Array; values: Float32Array } {
+  const x = float32(operand, 'x');
   const count = integerOption({ k }, 'k', 0, MOST_INDEX) ?? 0;
   const indices = new Uint32Array(Math.min(count, x.length));
   guarded(() => native().topK(x, indices));

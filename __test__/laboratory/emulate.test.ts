@@ -1,16 +1,7 @@
 import fc from 'fast-check';
 import { expect, expectTypeOf, test } from 'vitest';
-import { DyadicError, type Emulator, emulate, parseFormat, wasserstein1 } from '../../ts/index.ts';
-
-const codeOf = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof DyadicError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
+import { type Emulator, emulate, parseFormat, wasserstein1 } from '../../ts/index.ts';
+import { codeOf } from '../support/error-code.ts';
 
 test('sums stand still where half a unit is more than the term', () => {
   const harmonic = Float32Array.from({ length: 2000 }, (_, k) => 1 / (k + 1));

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import {
   analyse,
   compareFormats,
-  DyadicError,
   fitPower,
   parseFormat,
   pqtNoise,
@@ -12,16 +11,7 @@ import {
   Tensor,
   wasserstein1,
 } from '../../ts/index.ts';
-
-const codeOf = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof DyadicError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
+import { codeOf } from '../support/error-code.ts';
 
 /** Sums of twelve draws of a small generator: bell-shaped, and the same everywhere. */
 function bell(count: number, seed = 1): Float32Array {

@@ -18,6 +18,7 @@ pub(crate) fn svg(found: &[(usize, f64)], classical: &[(usize, f64)]) -> String 
         |digits: f64| HEIGHT - MARGIN - (HEIGHT - 2.0 * MARGIN) * digits / f64::from(MOST_DIGITS);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <title>Programs for 2^x: digits against operations</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for digits in (0..=MOST_DIGITS).step_by(4) {

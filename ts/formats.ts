@@ -46,7 +46,10 @@ export type Rounding = RoundingMode | StochasticRounding;
 export interface RoundingOptions {
   /** 'nearestEven' unless said. */
   rounding?: Rounding;
-  /** Values beyond the largest: become it ('saturate', the default); become infinity or NaN as IEEE 754 says ('ieee'); wrap around as integers do ('wrap'). */
+  /**
+   * Values beyond the largest: become it ('saturate'); become infinity or NaN as IEEE 754 says ('ieee'); wrap around as integers do ('wrap'). Floats of
+   * 16 bits and more overflow as IEEE 754 says unless told otherwise, all other formats saturate.
+   */
   overflow?: 'saturate' | 'ieee' | 'wrap';
   /** NaN in a format without NaN: `ERR_NAN` ('throw', the default), the code nearest to zero, or the largest number of its sign. */
   nan?: 'throw' | 'zero' | 'max';
@@ -126,7 +129,10 @@ export const ROUNDING_OPTIONS = ['rounding', 'overflow', 'nan', 'infinityIsNan']
  * Reads the options that say how values are rounded.
  * @internal
  */
-export function roundingOptions(options: Readonly<Record<string, unknown>>): NativeEncodeOptions {
+export function roundingOptions(
+  options: Readonly<Record<string, unknown>>,
+  format?: Format,
+): NativeEncodeOptions {
   const result: NativeEncodeOptions = {};
   const { rounding } = options;
   if (typeof rounding === 'object' && rounding !== null) {
@@ -142,11 +148,18 @@ export function roundingOptions(options: Readonly<Record<string, unknown>>): Nat
   }
   const overflow = choiceOption(options, 'overflow', ['saturate', 'ieee', 'wrap']);
   if (overflow !== undefined) result.overflow = overflow;
+  else if (format !== undefined && hasUsualInfinities(format)) result.overflow = 'ieee';
   const nan = choiceOption(options, 'nan', ['throw', 'zero', 'max']);
   if (nan !== undefined) result.nan = nan;
   const infinityIsNan = booleanOption(options, 'infinityIsNan');
   if (infinityIsNan !== undefined) result.infinityIsNan = infinityIsNan;
   return result;
+}
+
+/** f16, bf16, tf32, f32 and the like, which overflow to infinity everywhere else; formats of fewer bits are for saturating arithmetic. */
+function hasUsualInfinities(format: Format): boolean {
+  const { family, bits, infinityCodes, scale } = format.describe();
+  return family === 'float' && bits >= 16 && infinityCodes > 0 && scale === null;
 }
 
 /**
@@ -222,10 +235,9 @@ export class Format<F extends string = string> {
    */
   encode(value: number, options?: EncodeOptions): number {
     if (typeof value !== 'number') throw optionError('value', 'a number', value);
-    if (options === undefined) return callNative(() => this.#native.encode(value, {}, 0));
     const raw = openOptions(options, 'encode', [...ROUNDING_OPTIONS, 'random']);
     const draw = functionOption<() => number>(raw, 'random') ?? Math.random;
-    const rounding = roundingOptions(raw);
+    const rounding = roundingOptions(raw, this);
     let random = 0;
     if (rounding.rounding?.startsWith('stochastic') || rounding.rounding === 'randomDirected') {
       const drawn = draw();

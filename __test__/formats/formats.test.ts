@@ -97,6 +97,14 @@ test('single values: overflow, NaN and rounding as asked', () => {
   expect(e4m3.decode(e4m3.encode(1e9))).toBe(448);
   expect(e4m3.decode(e4m3.encode(1e9, { overflow: 'ieee' }))).toBe(Number.NaN);
   expect(e4m3.decode(e4m3.encode(Number.NaN))).toBe(Number.NaN);
+  // Half and single precision overflow as they do everywhere.
+  for (const name of ['f16', 'bf16', 'f32']) {
+    const format = parseFormat(name);
+    expect(format.decode(format.encode(1e300)), name).toBe(Number.POSITIVE_INFINITY);
+    expect(format.decode(format.encode(1e300, { overflow: 'saturate' })), name).toBe(
+      format.describe().range[1],
+    );
+  }
   const e2m1 = parseFormat('e2m1');
   expect(codeOf(() => e2m1.encode(Number.NaN))).toBe('ERR_NAN');
   expect(e2m1.decode(e2m1.encode(Number.NaN, { nan: 'zero' }))).toBe(0);

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DyadicError, Tensor } from '../../ts/index.ts';
+import { DyadicError, describe, formatNames, Tensor } from '../../ts/index.ts';
 import { codeOf } from '../support/codes.ts';
 
 const wave = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i * i));
@@ -106,5 +106,35 @@ test('no message whatsoever makes a tensor that reads outside its memory', () =>
       },
     ),
     { numRuns: 2000 },
+  );
+});
+
+test('whatever the parts hold, decoding gives numbers or a coded error', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...formatNames(), 'int4:g32:f16:zp', 'bitmod3:g16', 'uint3:4x64:min'),
+      fc.uint8Array({ minLength: 8, maxLength: 64 }),
+      (format, pattern) => {
+        const columns = describe(format).record?.elements ?? 64;
+        let tensor: Tensor;
+        try {
+          tensor = Tensor.from(wave(2 * columns), { format, shape: [2, columns] });
+        } catch {
+          // Formats without an encoder.
+          return;
+        }
+        const bytes = new Uint8Array(tensor.toMessage().buffer);
+        for (let i = 0; i < bytes.length; i++) bytes[i] = pattern[i % pattern.length] ?? 0;
+        try {
+          expect(tensor.toFloat32().length).toBe(2 * columns);
+          tensor.at(1, 5);
+          tensor.scaleValues();
+          tensor.zeroPointValues();
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'ERR_SHAPE', message: expect.stringContaining('wide groups') });
+        }
+      },
+    ),
+    { numRuns: 1000 },
   );
 });

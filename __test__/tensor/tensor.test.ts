@@ -160,6 +160,15 @@ test('an empty tensor and a single number are tensors', () => {
   expect([one.at(), [...one], one.reshape([1, 1]).shape]).toEqual([3, [3], [1, 1]]);
 });
 
+test('infinities and NaN stay in formats that have them', () => {
+  const values = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN, 1];
+  for (const format of ['f32', 'f16', 'bf16'] as const) {
+    expect([...Tensor.from(values, { format })], format).toEqual(values);
+  }
+  expect([...Tensor.from(values, { format: 'e5m2' })]).toEqual([57344, -57344, Number.NaN, 1]);
+  expect([...Tensor.from(values, { format: 'e5m2', overflow: 'ieee' })]).toEqual(values);
+});
+
 test('stochastic rounding depends on the seed alone', () => {
   const options = { format: 'e2m1', rounding: 'stochastic', shape: [64, 64] } as const;
   const data = wave(4096);

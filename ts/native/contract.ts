@@ -190,8 +190,8 @@ export interface NativeBinding extends NativeOps, NativeLaboratory {
     source: Uint8Array,
     bits: number,
     offset: number,
-    shape: Uint32Array,
-    strides: Uint32Array,
+    shape: Float64Array,
+    strides: Float64Array,
     target: Uint8Array,
   ): void;
   checkTensor(format: NativeFormat, tensor: NativeTensor): void;

@@ -41,7 +41,7 @@ interface Selection {
 export function selectCodes(source: Uint8Array, selection: Selection, target: Uint8Array): void {
   if (target.length === 0) return;
   const { bits, offset } = selection;
-  const [shape, strides] = [Uint32Array.from(selection.shape), Uint32Array.from(selection.strides)];
+  const [shape, strides] = [Float64Array.from(selection.shape), Float64Array.from(selection.strides)];
   callNative(() => native().selectCodes(source, bits, offset, shape, strides, target));
 }
 

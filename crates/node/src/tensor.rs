@@ -13,8 +13,8 @@ use crate::format::{NativeEncodeOptions, NativeFormat};
 
 /// The parts of a tensor, which usually lie in one `SharedArrayBuffer`. Parts that its format does not have are empty.
 ///
-/// Another thread may write to shared memory meanwhile. Every bit pattern of a part decodes to some number and no length or index is read from a part,
-/// so what such a race changes is numbers, as it would be in JavaScript.
+/// Another thread may write to shared memory meanwhile. Every bit pattern of a part decodes to some number or is an error, and no length or index is read
+/// from a part, so what such a race changes is numbers, as it would be in JavaScript.
 #[napi(object, object_to_js = false)]
 pub struct NativeTensor<'a> {
     /// A matrix: all axes but the last.
@@ -232,15 +232,21 @@ pub fn lower_precision_format(format: &NativeFormat, bits: u8) -> Result<String>
 pub fn select_codes(
     source: &[u8],
     bits: u8,
-    offset: u32,
-    shape: &[u32],
-    strides: &[u32],
+    offset: f64,
+    shape: &[f64],
+    strides: &[f64],
     mut target: Uint8ArraySlice<'_>,
 ) -> Result<()> {
     guard(|| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "TypeScript passes whole numbers below 2^53; as others these are bounded by the lengths of the buffers"
+        )]
+        let index = |number: f64| number as usize;
         let [shape, strides] =
-            [shape, strides].map(|list| list.iter().map(|&n| n as usize).collect::<Vec<_>>());
-        let selection = Selection { offset: offset as usize, shape: &shape, strides: &strides };
+            [shape, strides].map(|list| list.iter().copied().map(index).collect::<Vec<_>>());
+        let selection = Selection { offset: index(offset), shape: &shape, strides: &strides };
         // SAFETY: TypeScript passes a buffer that nobody else uses during the call.
         let target = unsafe { target.as_mut() };
         Ok(pack::select(source, u32::from(bits.clamp(1, 32)), &selection, target)?)

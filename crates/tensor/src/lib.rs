@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod complex;
 mod error;
 mod linear;
+mod machine_numbers;
 mod packed;
 mod parallel;
 pub mod pool;

@@ -5,6 +5,7 @@ use dyadic_formats::{
 };
 use dyadic_kernels::Kernels;
 
+use crate::machine_numbers;
 use crate::pool::Pool;
 
 /// The elements of a task: enough that waking a thread costs little beside it, few enough that they stay in the second-level cache.
@@ -22,11 +23,24 @@ pub fn quantize(
     (rows, columns): (usize, usize),
     options: &EncodeOptions,
 ) -> Result<Quantized, FormatError> {
-    let whole = |values: &[f32], rows: usize| match kernels
-        .quantize(format, values, rows, columns, options)
-    {
-        Some(quantized) => Ok(quantized),
-        None => format.quantize(values, rows, columns, options),
+    let whole = |values: &[f32], rows: usize| {
+        let is_whole = rows.checked_mul(columns) == Some(values.len());
+        if let Some(codes) = machine_numbers::encode(format, values, options).filter(|_| is_whole) {
+            return Ok(Quantized {
+                format: format.clone(),
+                rows,
+                columns,
+                codes,
+                scales: Vec::new(),
+                zeros: Vec::new(),
+                selectors: Vec::new(),
+                super_scales: Vec::new(),
+            });
+        }
+        match kernels.quantize(format, values, rows, columns, options) {
+            Some(quantized) => Ok(quantized),
+            None => format.quantize(values, rows, columns, options),
+        }
     };
     let run = run_of_rows(columns);
     let is_split = columns > 0 && rows > run && rows.checked_mul(columns) == Some(values.len());
@@ -100,7 +114,7 @@ fn run_of_rows(columns: usize) -> usize {
 /// Decodes a whole tensor, its rows on at most `threads` threads.
 ///
 /// # Errors
-/// Where `out` or a part of the tensor has another length than format and shape say ([`QuantizedRef::check`]).
+/// Where `out` or a part of the tensor has another length than format and shape say ([`QuantizedRef::check`]), or a record contradicts its format.
 pub fn dequantize(
     kernels: &Kernels,
     (pool, threads): (&Pool, usize),
@@ -117,29 +131,33 @@ pub fn dequantize(
         });
     }
     let whole = |part: QuantizedRef<'_>, out: &mut [f32]| {
-        if !kernels.dequantize(part, out) {
-            // The lengths have been checked, and nothing else can fail.
-            part.dequantize(out).unwrap_or_else(|error| unreachable!("{error}"));
+        if machine_numbers::decode(part.format, part.codes, out) || kernels.dequantize(part, out) {
+            Ok(())
+        } else {
+            part.dequantize(out)
         }
     };
     let run = run_of_rows(columns);
     if columns == 0 || rows <= run || quantized.rows(0..run).is_none() {
-        whole(quantized, out);
-        return Ok(());
+        return whole(quantized, out);
     }
-    let mut parts: Vec<_> = (0..).step_by(run).zip(out.chunks_mut(run * columns)).collect();
-    pool.for_each_mut(threads, &mut parts, |_, (first, out)| {
+    let mut parts: Vec<_> = (0..)
+        .step_by(run)
+        .zip(out.chunks_mut(run * columns))
+        .map(|(first, out)| (first, out, Ok(())))
+        .collect();
+    pool.for_each_mut(threads, &mut parts, |_, (first, out, result)| {
         let part = quantized.rows(*first..*first + out.len() / columns);
-        whole(part.unwrap_or_else(|| unreachable!("as the first run")), out);
+        *result = whole(part.unwrap_or_else(|| unreachable!("as the first run")), out);
     });
-    Ok(())
+    parts.into_iter().try_for_each(|(.., result)| result)
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
 
-    use dyadic_formats::{NanPolicy, Rounding, StochasticBits, Storage};
+    use dyadic_formats::{NanPolicy, Overflow, Rounding, StochasticBits};
     use dyadic_kernels::Isa;
     use dyadic_testkit::{Rng, ulp};
 
@@ -171,6 +189,31 @@ mod tests {
                     check(&pool, &name, &format, &values, (rows, columns), &options);
                 }
             }
+        }
+        for text in [
+            "int8:none",
+            "int8full:none",
+            "uint8:none",
+            "int16:none",
+            "uint32:none",
+            "int32full:none",
+        ] {
+            let format = Format::parse(text).unwrap();
+            let mut values = rng.normal_vec(64, 200.0);
+            values.extend([0.5, 1.5, -0.5, -2.5, 127.5, -128.5, 1e10, -1e10, 255.5, -0.0]);
+            for rounding in [Rounding::NearestEven, Rounding::TowardZero] {
+                let options = EncodeOptions { rounding, ..EncodeOptions::default() };
+                check(&pool, text, &format, &values, (2, 37), &options);
+            }
+            values[3] = f32::INFINITY;
+            check(&pool, text, &format, &values, (2, 37), &EncodeOptions::default());
+        }
+        let special = [1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -0.0, 1e-45];
+        for (overflow, infinity_is_nan) in
+            [(Overflow::Saturate, false), (Overflow::Ieee, false), (Overflow::Ieee, true)]
+        {
+            let options = EncodeOptions { overflow, infinity_is_nan, ..EncodeOptions::default() };
+            check(&pool, "f32", &Format::parse("f32").unwrap(), &special, (2, 3), &options);
         }
         let values = rng.normal_vec(24 * 8448, 1.0);
         for text in ["int5:g32", "int4:g256:f16:zp", "int3:channel", "e2m1:16x16", "uint7:5x100"] {
@@ -206,6 +249,25 @@ mod tests {
                 dequantize(kernels, (pool, threads), actual.view(), &mut out).unwrap();
                 ulp::assert_same_bits(&out, &decoded, name);
             }
+        }
+    }
+
+    /// A record of mixed widths with more wide groups than its format says, behind the first run of rows.
+    #[test]
+    fn damaged_records_are_errors_wherever_they_are() {
+        let pool = pool();
+        let kernels = Kernels::for_isa(Isa::best()).unwrap();
+        let format = Format::parse("w2mix").unwrap();
+        let (rows, columns) = (400, 512);
+        let options = EncodeOptions::default();
+        let mut quantized =
+            format.quantize(&vec![1.0; rows * columns], rows, columns, &options).unwrap();
+        let record = quantized.codes.len() / rows;
+        quantized.codes[399 * record + 2] ^= 1;
+        for threads in [1, 3] {
+            let mut out = vec![0.0; rows * columns];
+            let error = dequantize(kernels, (&pool, threads), quantized.view(), &mut out);
+            assert_eq!(error.unwrap_err().code(), "ERR_SHAPE");
         }
     }
 

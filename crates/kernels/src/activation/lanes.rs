@@ -68,7 +68,9 @@ pub(super) fn gelu<S: Lanes, const D: usize>(s: S, x: S::F) -> S::F {
     let (p, n) = exp_parts::<S, D>(s, s.mul(s.splat(-0.5), square));
     let tail = s.mul(r, s.fma(s.mul(p, rest), s.splat(-0.5), p));
     let below = s.scale(s.mul(x, tail), n);
-    let above = s.mul(x, s.sub(s.splat(1.0), s.scale(tail, n)));
+    // From 2^-100 on nothing is left of it beside 1, and a subnormal number would take a hundred cycles.
+    let rest_of_one = s.scale(tail, s.max(s.splat(-100.0), n));
+    let above = s.mul(x, s.sub(s.splat(1.0), rest_of_one));
     s.select(none, s.splat(-0.0), s.select(s.lt(x, s.splat(0.0)), below, above))
 }
 

@@ -143,12 +143,21 @@ impl Lanes for Avx2 {
         unsafe {
             let low = _mm256_loadu_ps(table.as_ptr());
             let high = _mm256_loadu_ps(table.as_ptr().add(8));
-            index.map(|index| {
-                // Bit 3 as the sign.
-                let is_high = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
-                let low = _mm256_permutevar8x32_ps(low, index);
-                _mm256_blendv_ps(low, _mm256_permutevar8x32_ps(high, index), is_high)
-            })
+            // Bit 3 as the sign.
+            let is_high = [
+                _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index[0])),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index[1])),
+            ];
+            let lows =
+                [_mm256_permutevar8x32_ps(low, index[0]), _mm256_permutevar8x32_ps(low, index[1])];
+            let highs = [
+                _mm256_permutevar8x32_ps(high, index[0]),
+                _mm256_permutevar8x32_ps(high, index[1]),
+            ];
+            [
+                _mm256_blendv_ps(lows[0], highs[0], is_high[0]),
+                _mm256_blendv_ps(lows[1], highs[1], is_high[1]),
+            ]
         }
     }
 
@@ -156,10 +165,11 @@ impl Lanes for Avx2 {
     fn look_up_256(self, table: &[f32; 256], index: I) -> F {
         // SAFETY: a value of this type proves the features; masked indices are below 256.
         unsafe {
-            index.map(|index| {
-                let index = _mm256_and_si256(index, _mm256_set1_epi32(255));
-                _mm256_i32gather_ps::<4>(table.as_ptr(), index)
-            })
+            let byte = _mm256_set1_epi32(255);
+            [
+                _mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_and_si256(index[0], byte)),
+                _mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_and_si256(index[1], byte)),
+            ]
         }
     }
 

@@ -85,21 +85,42 @@ fn tokens<S: Lanes, const T: usize>(s: S, weights: Weights<'_>, tile: &[u8], ste
 /// What four columns of codes mean.
 #[inline(always)]
 fn decode<S: Lanes>(s: S, weights: Weights<'_>, codes: &[u32; TILE_ROWS]) -> [S::F; 4] {
-    let quad = s.bits(s.load(&codes.map(f32::from_bits)));
+    // No closures: they would not be compiled with the features of `s`.
+    let quad = load_words(s, codes);
     let low = s.splat_i(0xFF);
-    let codes = [quad, s.sar_i::<8>(quad), s.sar_i::<16>(quad), s.sar_i::<24>(quad)];
-    let codes = codes.map(|code| s.and_i(code, low));
-    match weights.linear {
-        Some(Linear { flip, factor, offset }) => {
-            let (factor, offset) = (s.splat(factor), s.splat(offset));
-            codes.map(|code| s.fma(s.to_float(s.xor_i(code, s.splat_i(flip))), factor, offset))
+    let codes = [
+        s.and_i(quad, low),
+        s.and_i(s.sar_i::<8>(quad), low),
+        s.and_i(s.sar_i::<16>(quad), low),
+        s.and_i(s.sar_i::<24>(quad), low),
+    ];
+    let mut out = [s.splat(0.0); 4];
+    if let Some(Linear { flip, factor, offset }) = weights.linear {
+        let (flip, factor, offset) = (s.splat_i(flip), s.splat(factor), s.splat(offset));
+        for j in 0..4 {
+            out[j] = s.fma(s.to_float(s.xor_i(codes[j], flip)), factor, offset);
         }
-        None if weights.spec.codes.bits() <= 4 => {
-            let (table, _) = weights.values.as_chunks::<16>();
-            codes.map(|code| s.look_up_16(&table[0], code))
+    } else if weights.spec.codes.bits() <= 4 {
+        let (table, _) = weights.values.as_chunks::<16>();
+        for j in 0..4 {
+            out[j] = s.look_up_16(&table[0], codes[j]);
         }
-        None => codes.map(|code| s.look_up_256(weights.values, code)),
+    } else {
+        for j in 0..4 {
+            out[j] = s.look_up_256(weights.values, codes[j]);
+        }
     }
+    out
+}
+
+/// Sixteen words as lanes.
+#[inline(always)]
+fn load_words<S: Lanes>(s: S, words: &[u32; TILE_ROWS]) -> S::I {
+    let mut bits = [0.0; LANES];
+    for row in 0..LANES {
+        bits[row] = f32::from_bits(words[row]);
+    }
+    s.bits(s.load(&bits))
 }
 
 /// The codes of a block.
@@ -157,42 +178,30 @@ fn scales<S: Lanes>(
     } else {
         &tile[spec.block_offset(block)..][..spec.block_bytes()][spec.code_bytes()..]
     };
-    let f16 = |bytes: &[u8], index: usize| {
-        let (halves, _) = bytes[2 * TILE_ROWS * index..].as_chunks::<2>();
-        s.load_f16(&std::array::from_fn(|row| u16::from_le_bytes(halves[row])))
-    };
-    let floats = |index: usize| {
-        let (floats, _) = header[4 * TILE_ROWS * index..].as_chunks::<4>();
-        s.load(&std::array::from_fn(|row| f32::from_le_bytes(floats[row])))
-    };
-    let bytes = |index: usize, number: fn(u8) -> f32| {
-        let bytes = &scales[TILE_ROWS * index..][..TILE_ROWS];
-        s.load(&std::array::from_fn(|row| number(bytes[row])))
-    };
-    let signed = |byte: u8| f32::from(byte.cast_signed());
+    let signed: fn(u8) -> f32 = |byte| f32::from(byte.cast_signed());
     let none = s.splat(0.0);
     match spec.scales {
-        Scales::F16 { .. } => (f16(header, 0), none),
-        Scales::F16Minimum => (f16(header, 0), f16(header, 1)),
-        Scales::F16Halves => (f16(scales, half), none),
-        Scales::PowerOfTwo => (bytes(0, power_of_two), none),
-        Scales::SuperI8 => (s.mul(f16(header, 0), bytes(0, signed)), none),
-        Scales::SuperI8Halves => (s.mul(f16(header, 0), bytes(half, signed)), none),
-        Scales::SuperU8Minimum => {
-            (s.mul(f16(header, 0), bytes(0, f32::from)), s.mul(f16(header, 1), bytes(1, f32::from)))
-        }
+        Scales::F16 { .. } => (f16(s, header, 0), none),
+        Scales::F16Minimum => (f16(s, header, 0), f16(s, header, 1)),
+        Scales::F16Halves => (f16(s, scales, half), none),
+        Scales::PowerOfTwo => (bytes(s, scales, 0, power_of_two), none),
+        Scales::SuperI8 => (s.mul(f16(s, header, 0), bytes(s, scales, 0, signed)), none),
+        Scales::SuperI8Halves => (s.mul(f16(s, header, 0), bytes(s, scales, half, signed)), none),
+        Scales::SuperU8Minimum => (
+            s.mul(f16(s, header, 0), bytes(s, scales, 0, f32::from)),
+            s.mul(f16(s, header, 1), bytes(s, scales, 1, f32::from)),
+        ),
         Scales::SuperU4MinimumHalves => (
-            s.mul(f16(header, 0), bytes(half, |byte| f32::from(byte & 15))),
-            s.mul(f16(header, 1), bytes(half, |byte| f32::from(byte >> 4))),
+            s.mul(f16(s, header, 0), bytes(s, scales, half, |byte| f32::from(byte & 15))),
+            s.mul(f16(s, header, 1), bytes(s, scales, half, |byte| f32::from(byte >> 4))),
         ),
         Scales::Grouped | Scales::GroupedHalves => {
             let Grouping { wide, minimum, .. } = spec.grouping;
-            let number = |index: usize| if wide { floats(index) } else { f16(header, index) };
             let halves = if spec.scales.has_halves() { 2 } else { 1 };
-            let scale = number(half);
+            let scale = number(s, wide, header, half);
             let minimum = match minimum {
                 Minimum::None => none,
-                Minimum::Number => number(halves + half),
+                Minimum::Number => number(s, wide, header, halves + half),
                 Minimum::ZeroPoint => {
                     let zeros = spec.grouping.number_bytes() * halves * TILE_ROWS;
                     let zeros = &header[zeros + half * TILE_ROWS..][..TILE_ROWS];
@@ -204,4 +213,40 @@ fn scales<S: Lanes>(
             (scale, minimum)
         }
     }
+}
+
+/// Sixteen f16.
+#[inline(always)]
+fn f16<S: Lanes>(s: S, bytes: &[u8], index: usize) -> S::F {
+    let (halves, _) = bytes[2 * TILE_ROWS * index..].as_chunks::<2>();
+    let mut bits = [0; LANES];
+    for row in 0..LANES {
+        bits[row] = u16::from_le_bytes(halves[row]);
+    }
+    s.load_f16(&bits)
+}
+
+/// Sixteen f32, or f16.
+#[inline(always)]
+fn number<S: Lanes>(s: S, wide: bool, bytes: &[u8], index: usize) -> S::F {
+    if !wide {
+        return f16(s, bytes, index);
+    }
+    let (floats, _) = bytes[4 * TILE_ROWS * index..].as_chunks::<4>();
+    let mut numbers = [0.0; LANES];
+    for row in 0..LANES {
+        numbers[row] = f32::from_le_bytes(floats[row]);
+    }
+    s.load(&numbers)
+}
+
+/// What sixteen bytes stand for.
+#[inline(always)]
+fn bytes<S: Lanes>(s: S, bytes: &[u8], index: usize, number: fn(u8) -> f32) -> S::F {
+    let bytes = &bytes[TILE_ROWS * index..][..TILE_ROWS];
+    let mut numbers = [0.0; LANES];
+    for row in 0..LANES {
+        numbers[row] = number(bytes[row]);
+    }
+    s.load(&numbers)
 }

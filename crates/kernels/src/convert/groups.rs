@@ -362,7 +362,7 @@ fn store_scales<S: ConvertLanes>(s: S, codes: S::I, bytes_each: usize, scales: &
     }
 }
 
-/// Calls a method with the length of a group: short lengths as constants, which saves the compiled loops a third of their time.
+/// Calls a method with the length of a group: the short lengths of MX and NVFP4 as constants, which saves compiled loops a third of their time.
 macro_rules! with_group {
     ($group:expr, |$name:ident| $call:expr) => {
         match $group {
@@ -372,14 +372,6 @@ macro_rules! with_group {
             }
             32 => {
                 let $name = 32;
-                $call
-            }
-            64 => {
-                let $name = 64;
-                $call
-            }
-            128 => {
-                let $name = 128;
                 $call
             }
             $name => $call,

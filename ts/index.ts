@@ -38,7 +38,15 @@ export {
   wasserstein1,
 } from './laboratory.ts';
 export type { Chat, ChatOptions } from './llm/chat.ts';
-export { type Doctor, doctor, inspectModel, type ModelFile, type TensorInfo } from './llm/files.ts';
+export {
+  type ActiveKernel,
+  activeKernels,
+  type Doctor,
+  doctor,
+  inspectModel,
+  type ModelFile,
+  type TensorInfo,
+} from './llm/files.ts';
 export { LanguageModel } from './llm/language-model.ts';
 export type { TextStream } from './llm/stream.ts';
 export type {

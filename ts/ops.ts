@@ -30,6 +30,15 @@ export {
   softplus,
   tanh,
 } from './ops/functions.ts';
+export {
+  type Activations,
+  type LinearOptions,
+  linear,
+  linearAsync,
+  PackedWeights,
+  type PackOptions,
+  packWeights,
+} from './ops/linear.ts';
 export { addRmsNorm, l2Norm, layerNorm, type NormOptions, rmsNorm } from './ops/norm.ts';
 export {
   crossEntropy,

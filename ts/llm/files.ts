@@ -36,6 +36,16 @@ export interface ModelFile {
   tensors: TensorInfo[];
 }
 
+/** The kernel that was chosen for an operation. */
+export interface ActiveKernel {
+  /** The operation and its formats. */
+  op: string;
+  /** The name of the kernel: `op_formats__isa`. */
+  name: string;
+  /** The instruction set that it needs. */
+  isa: string;
+}
+
 /** What dyadic found on this machine. */
 export interface Doctor {
   /** Version of dyadic. */
@@ -50,7 +60,7 @@ export interface Doctor {
   /** Threads of the pool (`DYADIC_THREADS` overrides). */
   threads: number;
   /** The kernel that was chosen for each operation. */
-  kernels: { op: string; name: string; isa: string }[];
+  kernels: ActiveKernel[];
   /** What the process may use: logical CPUs, and bytes of memory by the machine and by its container. */
   limits: { cpus: number; memoryBytes: number; constrainedMemoryBytes: number | null };
 }
@@ -91,4 +101,9 @@ export function doctor(): Doctor {
   } catch (error) {
     throw fromNative(error);
   }
+}
+
+/** The kernel that was chosen for each operation on this CPU; `DYADIC_ISA` overrides the choice. */
+export function activeKernels(): ActiveKernel[] {
+  return doctor().kernels;
 }

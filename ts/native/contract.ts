@@ -139,6 +139,32 @@ export interface NativeTensor {
   superScales: Float32Array;
 }
 
+/** Weights packed for the kernels of this CPU. Threads: 0 means all. */
+export interface NativePackedWeights {
+  /** JSON: `{rows, columns, byteLength, layout, kernel, activations}`. */
+  describe(): string;
+  /** `activations`: a number of the table in ts/ops/linear.ts; others mean what the format takes. */
+  linear(
+    x: Float32Array,
+    bias: Float32Array | undefined | null,
+    out: Float32Array,
+    activations: number,
+    outlierThreshold: number,
+    threads: number,
+  ): void;
+  /** Fulfilled with what went wrong, or null. */
+  linearAsync(
+    x: Float32Array,
+    bias: Float32Array | undefined | null,
+    out: Float32Array,
+    activations: number,
+    outlierThreshold: number,
+    threads: number,
+  ): Promise<NativeError | null>;
+  /** Gives the memory back, at once or when running products end. */
+  dispose(): void;
+}
+
 /** A tensor to be written to a file. */
 export interface NativeFileTensor {
   name: string;
@@ -195,6 +221,13 @@ export interface NativeBinding extends NativeOps, NativeLaboratory {
     target: Uint8Array,
   ): void;
   checkTensor(format: NativeFormat, tensor: NativeTensor): void;
+  /** `kernel`: 0 what was measured to be faster, 1 dot products, 2 tables. */
+  packWeights(
+    format: NativeFormat,
+    tensor: NativeTensor,
+    kernel: number,
+    threads: number,
+  ): NativePackedWeights;
   /** `bytes` are the beginning of a file of `fileBytes` bytes; JSON. */
   readSafetensorsHeader(path: string, bytes: Uint8Array, fileBytes: number): string;
   /** Keys and texts of the metadata by turns. */

@@ -270,6 +270,21 @@ impl Quantized {
 }
 
 impl<'a> QuantizedRef<'a> {
+    /// A tensor that owns copies of the parts.
+    #[must_use]
+    pub fn to_quantized(&self) -> Quantized {
+        Quantized {
+            format: self.format.clone(),
+            rows: self.rows,
+            columns: self.columns,
+            codes: self.codes.to_vec(),
+            scales: self.scales.to_vec(),
+            zeros: self.zeros.to_vec(),
+            selectors: self.selectors.to_vec(),
+            super_scales: self.super_scales.to_vec(),
+        }
+    }
+
     /// Checks that every part has the length that format and shape say: what must hold before a tensor from elsewhere is decoded.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod error;
 pub mod format;
 pub mod hub;
 pub mod laboratory;
+pub mod linear;
 pub mod machine;
 pub mod model;
 pub mod ops;

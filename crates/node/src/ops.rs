@@ -66,7 +66,7 @@ fn io<'a>(
 }
 
 /// An array to write, which must share no element with those that are read meanwhile.
-fn output<'a>(
+pub(crate) fn output<'a>(
     out: &Float32ArraySlice<'a>,
     inputs: &[&[f32]],
 ) -> std::result::Result<&'a mut [f32], TensorError> {

@@ -51,7 +51,7 @@ describe('mistakes end with 2 and say what was meant', () => {
     [['run', 'm', '-p', 'x', '--max-tokens', 'many'], /--max-tokens: expected a number, got 'many'/],
     [['run', 'm', 'x', '-p', 'y'], /given twice/],
     [['run', 'm', 'x', '--system', 'y'], /--system needs --chat/],
-    [['run', 'm', 'x', '--kv-type', 'q4'], /--kv-type: expected f16 or f32/],
+    [['run', 'm', 'x', '--kv-type', 'q4'], /--kv-type: expected f16, f32 or int8/],
     [['run', 'm', 'x', '--schema', '{"a"'], /--schema: not JSON/],
     [
       ['run', import.meta.filename, 'x', '--threads', '0'],

@@ -197,6 +197,8 @@ export interface NativeBinding extends NativeOps, NativeLaboratory {
     linear: boolean,
     out: Float32Array,
   ): void;
+  /** Tells the garbage collector of memory that it does not count; below 0, that it is gone. */
+  adjustExternalMemory(bytes: number): void;
   /** Where tensors are `out`, their parts are written; they must be long enough and used by nobody else. */
   quantize(format: NativeFormat, values: Float32Array, options: NativeEncodeOptions, out: NativeTensor): void;
   quantizeF64(

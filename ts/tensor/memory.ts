@@ -2,6 +2,7 @@ import { DyadicError } from '../errors.ts';
 import type { Float16Data, TensorData } from '../format-types.ts';
 import { callNative, type Format, nativeFormat } from '../formats.ts';
 import type { NativeTensor } from '../native/contract.ts';
+import { native } from '../native/load.ts';
 
 /** The parts of a tensor: views of one SharedArrayBuffer. Those that its format does not have are empty. */
 export type Parts = Omit<NativeTensor, 'rows' | 'columns'>;
@@ -40,10 +41,26 @@ export function partsAt(buffer: SharedArrayBuffer, offsets: PartNumbers, lengths
   };
 }
 
+/** The garbage collector hears of so many bytes at once: a call for each small tensor would cost more than the tensor. */
+const REPORTED_BYTES = 2 ** 18;
+let unreported = 0;
+
+function report(bytes: number): void {
+  unreported += bytes;
+  if (Math.abs(unreported) < REPORTED_BYTES) return;
+  native().adjustExternalMemory(unreported);
+  unreported = 0;
+}
+
+const collected = new FinalizationRegistry<number>((byteLength) => report(-byteLength));
+
 /** A zeroed buffer that threads can share. */
 export function sharedBytes(byteLength: number): SharedArrayBuffer {
   try {
-    return new SharedArrayBuffer(byteLength);
+    const buffer = new SharedArrayBuffer(byteLength);
+    report(byteLength);
+    collected.register(buffer, byteLength);
+    return buffer;
   } catch (cause) {
     throw new DyadicError('ERR_OUT_OF_MEMORY', `no memory for a tensor of ${byteLength} bytes`, { cause });
   }

@@ -5,6 +5,7 @@ use dyadic_formats::{FormatError, Quantized, QuantizedRef};
 use dyadic_kernels::Kernels;
 use dyadic_model::ModelError;
 use dyadic_tensor::pool::Pool;
+use napi::Env;
 use napi::bindgen_prelude::{Float32ArraySlice, Float64ArraySlice, Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -96,6 +97,13 @@ fn copy<T: Copy>(
 fn machine() -> std::result::Result<(&'static Kernels, (&'static Pool, usize)), ModelError> {
     let pool = Pool::global()?;
     Ok((Kernels::active()?, (pool, pool.threads())))
+}
+
+/// Tells the garbage collector of memory that it does not count, or, below 0, that such memory is gone: that of `SharedArrayBuffer`s, which it would
+/// otherwise let grow by gigabytes.
+#[napi]
+pub fn adjust_external_memory(env: Env, bytes: i64) -> napi::Result<()> {
+    env.adjust_external_memory(bytes).map(drop)
 }
 
 /// Rounds a matrix into a format.

@@ -109,7 +109,7 @@ export const formats: Command = {
   examples: [
     ['dyadic formats', 'every format that is listed'],
     ['dyadic formats e4m3fn', 'bits, range, values'],
-    ['dyadic formats compare weights.npy', 'errors of common formats on an array of NumPy, best first'],
+    ['dyadic formats compare weights.npy', 'errors of common formats, best first'],
     ['dyadic formats compare --gaussian --formats nvfp4,mxfp4,nf4', 'of these, on the normal distribution'],
     ['dyadic formats plot values e4m3fn e5m2 -o values.svg', 'number lines'],
     ['dyadic formats plot error e4m3fn e5m2 int8 bf16 -o error.svg', 'relative error by magnitude'],

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, expectTypeOf, test } from 'vitest';
 import { type Emulator, emulate, parseFormat, wasserstein1 } from '../../ts/index.ts';
-import { codeOf } from '../support/error-code.ts';
+import { codeOf } from '../support/codes.ts';
 
 test('sums stand still where half a unit is more than the term', () => {
   const harmonic = Float32Array.from({ length: 2000 }, (_, k) => 1 / (k + 1));

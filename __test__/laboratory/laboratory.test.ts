@@ -11,7 +11,7 @@ import {
   Tensor,
   wasserstein1,
 } from '../../ts/index.ts';
-import { codeOf } from '../support/error-code.ts';
+import { codeOf } from '../support/codes.ts';
 
 /** Sums of twelve draws of a small generator: bell-shaped, and the same everywhere. */
 function bell(count: number, seed = 1): Float32Array {

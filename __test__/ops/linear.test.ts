@@ -8,7 +8,7 @@ import {
   packWeights,
   Tensor,
 } from '../../ts/index.ts';
-import { codeOf } from '../support/error-code.ts';
+import { codeOf } from '../support/codes.ts';
 
 const ROWS = 48;
 const COLUMNS = 128;

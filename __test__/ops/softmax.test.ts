@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   crossEntropy,
-  DyadicError,
   logSoftmax,
   logSumExp,
   type SoftmaxOptions,
@@ -10,6 +9,7 @@ import {
   softmaxAsync,
   topK,
 } from '../../ts/index.ts';
+import { codeOf } from '../support/codes.ts';
 
 /** Softmax in f64. */
 function exact(row: readonly number[]): number[] {
@@ -32,16 +32,6 @@ const same = (a: Float32Array, b: Float32Array): boolean =>
     Buffer.from(a.buffer, a.byteOffset, a.byteLength),
     Buffer.from(b.buffer, b.byteOffset, b.byteLength),
   ) === 0;
-
-const code = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof DyadicError) return error.code;
-    throw error;
-  }
-  return 'no error';
-};
 
 const rows = fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 1, maxLength: 300 });
 const algorithms = ['auto', 'twoPass', 'recompute', 'reload', 'online'] as const;
@@ -105,8 +95,8 @@ test('out is filled and returned, and may be the input', () => {
     expect(x).toEqual(expected);
   }
   const memory = new Float32Array(10);
-  expect(code(() => softmax(memory.subarray(0, 6), { out: memory.subarray(2, 8) }))).toBe('ERR_OVERLAP');
-  expect(code(() => softmax(memory.subarray(0, 5), { out: memory.subarray(5) }))).toBe('no error');
+  expect(codeOf(() => softmax(memory.subarray(0, 6), { out: memory.subarray(2, 8) }))).toBe('ERR_OVERLAP');
+  expect(codeOf(() => softmax(memory.subarray(0, 5), { out: memory.subarray(5) }))).toBe('no error');
 });
 
 describe('what is hidden becomes 0, and -Infinity of the logarithm', () => {
@@ -127,7 +117,7 @@ describe('what is hidden becomes 0, and -Infinity of the logarithm', () => {
   test('causal', () => {
     expect([...softmax(x, { shape, causalOffset: 0 })]).toEqual([1, 0, 0, ...two(4, 5), 0]);
     expect(softmax(x, { shape, causalOffset: 2 })).toEqual(softmax(x, { shape }));
-    expect(code(() => softmax(x, { causalOffset: 0 }))).toBe('ERR_SHAPE');
+    expect(codeOf(() => softmax(x, { causalOffset: 0 }))).toBe('ERR_SHAPE');
   });
 });
 
@@ -154,8 +144,8 @@ test('the asynchronous call gives the same bits and keeps its arrays to itself',
   const x = Float32Array.from({ length: 300_000 }, (_, i) => Math.cos(i) * 7);
   const expected = softmax(x, { scale: 2 });
   const result = softmaxAsync(x, { scale: 2 });
-  expect(code(() => softmax(x))).toBe('ERR_BUSY');
-  expect(code(() => softmax(Float32Array.of(1), { out: x.subarray(0, 1) }))).toBe('ERR_BUSY');
+  expect(codeOf(() => softmax(x))).toBe('ERR_BUSY');
+  expect(codeOf(() => softmax(Float32Array.of(1), { out: x.subarray(0, 1) }))).toBe('ERR_BUSY');
   expect(same(await result, expected)).toBe(true);
   expect(same(softmax(x, { scale: 2 }), expected)).toBe(true);
   expect(await softmaxAsync(x, { scale: 2, out: x })).toBe(x);
@@ -172,8 +162,8 @@ test('crossEntropy of many rows', () => {
     crossEntropy(logits.slice(0, 3), 2),
     crossEntropy(logits.slice(3), 0),
   ]);
-  expect(code(() => crossEntropy(logits, [3, 0]))).toBe('ERR_SHAPE');
-  expect(code(() => crossEntropy(logits, [0, 0, 0, 0]))).toBe('ERR_SHAPE');
+  expect(codeOf(() => crossEntropy(logits, [3, 0]))).toBe('ERR_SHAPE');
+  expect(codeOf(() => crossEntropy(logits, [0, 0, 0, 0]))).toBe('ERR_SHAPE');
   expect(logSumExp(logits, { shape: [2, 3] })).toHaveLength(2);
   expect(logSumExp(new Float32Array())).toBe(Number.NEGATIVE_INFINITY);
 });
@@ -193,17 +183,17 @@ test('topK agrees with a sort', () => {
 test('nonsense is refused with a code', () => {
   const x = new Float32Array(6);
   // @ts-expect-error
-  expect(code(() => softmax([1, 2]))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax([1, 2]))).toBe('ERR_OPTION');
   // @ts-expect-error
-  expect(code(() => softmax(x, { algorithm: 'fast' }))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { algorithm: 'fast' }))).toBe('ERR_OPTION');
   // @ts-expect-error
-  expect(code(() => softmax(x, { axes: 1 }))).toBe('ERR_OPTION');
-  expect(code(() => softmax(x, { axis: 1 }))).toBe('ERR_OPTION');
-  expect(code(() => softmax(x, { shape: [4, 2] }))).toBe('ERR_SHAPE');
-  expect(code(() => softmax(x, { out: new Float32Array(5) }))).toBe('ERR_SHAPE');
-  expect(code(() => softmax(x, { mask: new Uint8Array(4) }))).toBe('ERR_SHAPE');
-  expect(code(() => softmax(x, { shape: [2, 3], lengths: [4, 0] }))).toBe('ERR_OPTION');
-  expect(code(() => softmax(x, { threads: 0 }))).toBe('ERR_OPTION');
-  expect(code(() => softmax(x, { softCap: 0 }))).toBe('ERR_OPTION');
-  expect(code(() => topK(x, -1))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { axes: 1 }))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { axis: 1 }))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { shape: [4, 2] }))).toBe('ERR_SHAPE');
+  expect(codeOf(() => softmax(x, { out: new Float32Array(5) }))).toBe('ERR_SHAPE');
+  expect(codeOf(() => softmax(x, { mask: new Uint8Array(4) }))).toBe('ERR_SHAPE');
+  expect(codeOf(() => softmax(x, { shape: [2, 3], lengths: [4, 0] }))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { threads: 0 }))).toBe('ERR_OPTION');
+  expect(codeOf(() => softmax(x, { softCap: 0 }))).toBe('ERR_OPTION');
+  expect(codeOf(() => topK(x, -1))).toBe('ERR_OPTION');
 });

@@ -1,6 +1,6 @@
+import { callNative } from '../formats.ts';
 import { doctor } from '../llm/files.ts';
 import { native } from '../native/load.ts';
-import { guarded } from '../ops/arrays.ts';
 import { SOFTMAX_ALGORITHMS, type SoftmaxAlgorithm } from '../ops/softmax.ts';
 import type { Context } from './command.ts';
 import { usageError } from './command.ts';
@@ -57,7 +57,7 @@ export async function benchSoftmax(
         const calls = Math.max(1, Math.min(2000, Math.round(ELEMENTS / n / 4)));
         for (let round = 0; round < rounds; round++) {
           algorithms.forEach((_, i) => {
-            const time = guarded(() => native().timeSoftmax(x, out, i + 1, isa, threads, calls));
+            const time = callNative(() => native().timeSoftmax(x, out, i + 1, isa, threads, calls));
             times[i] = Math.min(times[i] ?? time, time);
           });
         }

@@ -1,18 +1,11 @@
-import { DyadicError, fromNative } from '../errors.ts';
+import { DyadicError } from '../errors.ts';
 import type { NativeError } from '../native/contract.ts';
 import { optionError } from '../options.ts';
+import { shapeError } from '../tensor/shape.ts';
 import { Tensor, type TensorOptions } from '../tensor.ts';
 
 /** The native half counts elements of an axis in 32 bits. */
 const MOST_ELEMENTS = 2 ** 32 - 1;
-
-/**
- * `ERR_SHAPE` with a message that names what does not fit.
- * @internal
- */
-export function shapeError(message: string): DyadicError {
-  return new DyadicError('ERR_SHAPE', message);
-}
 
 /** Buffers that an asynchronous call reads or writes: nobody else may. */
 const busy = new WeakSet<ArrayBufferLike>();
@@ -75,18 +68,6 @@ export async function whileBusy(
   } finally {
     pending--;
     for (const buffer of buffers) busy.delete(buffer);
-  }
-}
-
-/**
- * Runs a native call and makes its errors ours.
- * @internal
- */
-export function guarded<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw fromNative(error);
   }
 }
 

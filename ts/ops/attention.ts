@@ -1,3 +1,4 @@
+import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
 import type { NativeAttention } from '../native/ops-contract.ts';
 import {
@@ -8,17 +9,9 @@ import {
   openOptions,
   optionError,
 } from '../options.ts';
+import { shapeError } from '../tensor/shape.ts';
 import { Tensor } from '../tensor.ts';
-import {
-  float32,
-  guarded,
-  integers,
-  likeTensor,
-  type Operand,
-  outputOf,
-  shapeError,
-  shapeOf,
-} from './arrays.ts';
+import { float32, integers, likeTensor, type Operand, outputOf, shapeOf } from './arrays.ts';
 
 /** How many heads there are, and how long they are. */
 const MOST_HEADS = 2 ** 20;
@@ -55,7 +48,7 @@ function lMulOf(options: unknown, name: string): { mantissaBits: number; linear:
 export function lMulDot(a: Operand, b: Operand, options?: LMulOptions): number {
   const { mantissaBits, linear } = lMulOf(options, 'lMulDot');
   const [x, y] = [float32(a, 'a'), float32(b, 'b')];
-  return guarded(() => native().lMulDot(x, y, mantissaBits, linear));
+  return callNative(() => native().lMulDot(x, y, mantissaBits, linear));
 }
 
 /** Options of {@link attention}. */
@@ -157,7 +150,7 @@ export function attention(
   }
   if (raw.lMul !== undefined) Object.assign(native_, lMulOf(raw.lMul, 'lMul'));
   const out = outputOf(raw.out, q.length);
-  guarded(() => native().attention(q, k, v, out, native_));
+  callNative(() => native().attention(q, k, v, out, native_));
   return out;
 }
 
@@ -216,6 +209,6 @@ export function rope(x: Operand, options?: RopeOptions): Operand {
   const interleaved = choiceOption(raw, 'pairing', ['halves', 'interleaved']) === 'interleaved';
   const out = outputOf(raw.out, x.length);
   if (out !== x) out.set(x);
-  guarded(() => native().rope(out, positions, headDim, rotaryDim, base, factor, interleaved));
+  callNative(() => native().rope(out, positions, headDim, rotaryDim, base, factor, interleaved));
   return out;
 }

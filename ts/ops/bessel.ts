@@ -1,6 +1,8 @@
+import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
 import { integerOption, optionError } from '../options.ts';
-import { float32, guarded, type Operand, shapeError } from './arrays.ts';
+import { shapeError } from '../tensor/shape.ts';
+import { float32, type Operand } from './arrays.ts';
 
 /** A number, or an array of them. */
 type Numbers = number | Float64Array;
@@ -14,7 +16,7 @@ function pair(second: boolean, v: Numbers, x: Numbers): Numbers {
   const spread = (value: Numbers) =>
     typeof value === 'number' ? new Float64Array(length).fill(value) : value;
   const out = new Float64Array(length);
-  guarded(() => native().logBessel(second, spread(v), spread(x), out));
+  callNative(() => native().logBessel(second, spread(v), spread(x), out));
   return typeof v === 'number' && typeof x === 'number' ? (out[0] ?? Number.NaN) : out;
 }
 
@@ -54,7 +56,7 @@ export interface VonMisesFisher {
 export function fitVonMisesFisher(samples: Operand, dimensions: number): VonMisesFisher {
   const values = float32(samples, 'samples');
   const mean = new Float64Array(integerOption({ dimensions }, 'dimensions', 2, 2 ** 24) ?? 0);
-  return { kappa: guarded(() => native().fitVonMisesFisher(values, mean)), mean };
+  return { kappa: callNative(() => native().fitVonMisesFisher(values, mean)), mean };
 }
 
 /**
@@ -67,6 +69,6 @@ export function vonMisesFisherLogDensity({ mean, kappa }: VonMisesFisher, x: Flo
   if (mean.length < 2 || x.length % mean.length !== 0)
     throw shapeError(`${x.length} numbers are no whole number of directions of ${mean.length} dimensions`);
   const out = new Float64Array(x.length / mean.length);
-  guarded(() => native().vonMisesFisherLogDensity(mean, kappa, x, out));
+  callNative(() => native().vonMisesFisherLogDensity(mean, kappa, x, out));
   return out;
 }

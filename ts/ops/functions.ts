@@ -1,7 +1,8 @@
+import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
 import { choiceOption, openOptions } from '../options.ts';
 import { Tensor } from '../tensor.ts';
-import { float32, guarded, likeTensor, type Operand, outputOf } from './arrays.ts';
+import { float32, likeTensor, type Operand, outputOf } from './arrays.ts';
 
 /**
  * How exact a function is. `'1ulp'`: the exponential in it is within one unit in the last place; `'fast'`: within 2.2; `'bf16'`: within
@@ -51,7 +52,7 @@ function elementwise(name: (typeof FUNCTIONS)[number]): ElementwiseFunction {
     const raw = openOptions(options, name, ['accuracy', 'out']);
     const accuracy = choiceOption(raw, 'accuracy', ACCURACIES) ?? '1ulp';
     const out = outputOf(raw.out, x.length);
-    guarded(() => native().applyFunction(code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy), x, out));
+    callNative(() => native().applyFunction(code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy), x, out));
     return out;
   }
   return call;

@@ -1,12 +1,13 @@
 import { DyadicError } from '../errors.ts';
 import type { FormatString } from '../format-types.ts';
-import { nativeFormat } from '../formats.ts';
+import { callNative, nativeFormat } from '../formats.ts';
 import type { NativePackedWeights } from '../native/contract.ts';
 import { native } from '../native/load.ts';
 import { choiceOption, integerOption, numberOption, openOptions, optionError } from '../options.ts';
 import { matrix } from '../tensor/layout.ts';
+import { shapeError } from '../tensor/shape.ts';
 import { layoutOfTensor, Tensor } from '../tensor.ts';
-import { float32, guarded, type Operand, outputOf, shapeError, whileBusy } from './arrays.ts';
+import { float32, type Operand, outputOf, whileBusy } from './arrays.ts';
 
 const MOST_THREADS = 1024;
 
@@ -133,7 +134,7 @@ export function packWeights(weights: Operand, options?: PackOptions): PackedWeig
       'weights: products read rows, so groups must lie along the last axis, the columns; tensor.to("f32") first, then packWeights with a format',
     );
   }
-  const packed = guarded(() =>
+  const packed = callNative(() =>
     native().packWeights(nativeFormat(tensor.format), matrix(layout), KERNELS.indexOf(kernel), threads),
   );
   return new PackedWeights(CONSTRUCT, packed, tensor.format.name);
@@ -204,7 +205,7 @@ function prepare(
 export function linear(x: Operand, weights: PackedWeights, options?: LinearOptions): Float32Array {
   const product = prepare(x, weights, options, 'linear');
   if (product.x.length > 0)
-    guarded(() => product.weights.linear(product.x, product.bias, product.out, ...product.numbers));
+    callNative(() => product.weights.linear(product.x, product.bias, product.out, ...product.numbers));
   return product.out;
 }
 
@@ -222,6 +223,6 @@ export async function linearAsync(
   const { weights: packed, x: values, bias, out, numbers } = prepare(x, weights, options, 'linearAsync');
   if (values.length === 0) return out;
   const arrays = bias === undefined ? [values, out] : [values, bias, out];
-  await whileBusy(arrays, () => guarded(() => packed.linearAsync(values, bias, out, ...numbers)));
+  await whileBusy(arrays, () => callNative(() => packed.linearAsync(values, bias, out, ...numbers)));
   return out;
 }

@@ -1,7 +1,9 @@
+import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
 import { integerOption, numberOption, openOptions } from '../options.ts';
+import { shapeError } from '../tensor/shape.ts';
 import { Tensor } from '../tensor.ts';
-import { float32, guarded, likeTensor, type Operand, outputOf, shapeError } from './arrays.ts';
+import { float32, likeTensor, type Operand, outputOf } from './arrays.ts';
 
 /** Options of a normalisation. */
 export interface NormOptions {
@@ -49,7 +51,7 @@ export function layerNorm(x: Operand, weight: Operand, bias: Operand, options?: 
   const { epsilon, out } = open(options, 'layerNorm', x);
   const [w, b] = [float32(weight, 'weight'), float32(bias, 'bias')];
   assertRows(x, w.length);
-  guarded(() => native().layerNorm(x, w, b, epsilon, out));
+  callNative(() => native().layerNorm(x, w, b, epsilon, out));
   return out;
 }
 
@@ -70,7 +72,7 @@ export function rmsNorm(x: Operand, weight: Operand, options?: NormOptions): Ope
   const { epsilon, out } = open(options, 'rmsNorm', x);
   const w = float32(weight, 'weight');
   assertRows(x, w.length);
-  guarded(() => native().rmsNorm(x, w, epsilon, out));
+  callNative(() => native().rmsNorm(x, w, epsilon, out));
   return out;
 }
 
@@ -88,7 +90,7 @@ export function addRmsNorm(
   const { epsilon, out } = open(options, 'addRmsNorm', residual);
   const [added, w] = [float32(delta, 'delta'), float32(weight, 'weight')];
   assertRows(residual, w.length);
-  guarded(() => native().addRmsNorm(residual, added, w, epsilon, out));
+  callNative(() => native().addRmsNorm(residual, added, w, epsilon, out));
   return out;
 }
 
@@ -108,6 +110,6 @@ export function l2Norm(x: Operand, options?: NormOptions & { rowLength?: number 
   const { raw, epsilon, out } = open(options, 'l2Norm', x);
   const rowLength = integerOption(raw, 'rowLength', 1, 2 ** 32 - 1) ?? x.length;
   assertRows(x, rowLength);
-  guarded(() => native().l2Norm(x, rowLength, epsilon, out));
+  callNative(() => native().l2Norm(x, rowLength, epsilon, out));
   return out;
 }

@@ -1,19 +1,11 @@
 import { DyadicError, fromNative } from '../errors.ts';
+import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
 import type { NativeSoftmax } from '../native/ops-contract.ts';
 import { choiceOption, integerOption, numberOption, openOptions, optionError } from '../options.ts';
+import { shapeError } from '../tensor/shape.ts';
 import { Tensor } from '../tensor.ts';
-import {
-  axisOf,
-  float32,
-  guarded,
-  integers,
-  likeTensor,
-  type Operand,
-  outputOf,
-  shapeError,
-  whileBusy,
-} from './arrays.ts';
+import { axisOf, float32, integers, likeTensor, type Operand, outputOf, whileBusy } from './arrays.ts';
 
 /** The algorithms of {@link softmax}, by the numbers that the native half knows them by. */
 export const SOFTMAX_ALGORITHMS = ['auto', 'twoPass', 'recompute', 'reload', 'online'] as const;
@@ -175,7 +167,7 @@ function runOnValues(
     return out;
   }
   const { out, rowLength, threads, full, code: all } = prepare(x, options ?? {}, name, code);
-  guarded(() =>
+  callNative(() =>
     full === undefined
       ? native().softmaxRows(x, out, rowLength, all, threads)
       : native().softmaxAxisOf(x, out, full),
@@ -257,7 +249,7 @@ export function logSumExp(operand: Operand, options?: { shape: readonly number[]
   const raw = openOptions(options, 'logSumExp', ['shape']);
   const { length } = axisOf(x.length, raw.shape, -1);
   const out = new Float64Array(raw.shape === undefined ? 1 : x.length / Math.max(length, 1));
-  if (length > 0) guarded(() => native().logSumExp(x, length, out));
+  if (length > 0) callNative(() => native().logSumExp(x, length, out));
   else out.fill(Number.NEGATIVE_INFINITY);
   return raw.shape === undefined ? (out[0] ?? Number.NaN) : out;
 }
@@ -276,7 +268,7 @@ export function crossEntropy(operand: Operand, target: number | ArrayLike<number
   if (targets.length === 0 ? logits.length > 0 : logits.length % targets.length !== 0)
     throw shapeError(`${logits.length} logits are not ${targets.length} rows`);
   const out = new Float64Array(targets.length);
-  guarded(() => native().crossEntropy(logits, targets, out));
+  callNative(() => native().crossEntropy(logits, targets, out));
   return typeof target === 'number' ? (out[0] ?? Number.NaN) : out;
 }
 
@@ -288,6 +280,6 @@ export function topK(operand: Operand, k: number): { indices: Uint32Array; value
   const x = float32(operand, 'x');
   const count = integerOption({ k }, 'k', 0, MOST_INDEX) ?? 0;
   const indices = new Uint32Array(Math.min(count, x.length));
-  guarded(() => native().topK(x, indices));
+  callNative(() => native().topK(x, indices));
   return { indices, values: Float32Array.from(indices, (index) => x[index] ?? Number.NaN) };
 }

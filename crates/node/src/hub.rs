@@ -30,6 +30,14 @@ pub struct NativeError {
     pub message: String,
 }
 
+impl NativeError {
+    /// What went wrong in work of which a promise tells, if anything: a rejection of napi's has no room for a code of ours.
+    pub(crate) fn of(result: Result<()>) -> Option<Self> {
+        let error = result.err()?;
+        Some(Self { code: error.status.0.to_owned(), message: error.reason.clone() })
+    }
+}
+
 /// A token and its log-probability.
 #[napi(object, object_from_js = false)]
 pub struct NativeTokenLogprob {

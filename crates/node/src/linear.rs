@@ -3,9 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use dyadic_kernels::Kernels;
 use dyadic_model::{EngineError, ModelError};
-use dyadic_tensor::pool::Pool;
 use dyadic_tensor::{
     ActivationKind, Activations, KernelChoice, PackedWeights, Projection, TensorError, linear,
 };
@@ -16,6 +14,7 @@ use napi_derive::napi;
 use crate::error::{Result, guard};
 use crate::format::NativeFormat;
 use crate::hub::NativeError;
+use crate::machine::machine;
 use crate::ops::output;
 use crate::tensor::NativeTensor;
 
@@ -40,7 +39,7 @@ struct Product {
     weights: Arc<PackedWeights>,
     kind: ActivationKind,
     /// 0 means all.
-    threads: usize,
+    threads: u32,
 }
 
 impl Product {
@@ -50,11 +49,10 @@ impl Product {
         bias: Option<&[f32]>,
         out: &mut [f32],
     ) -> std::result::Result<(), ModelError> {
-        let pool = Pool::global()?;
-        let threads = if self.threads == 0 { pool.threads() } else { self.threads };
+        let (kernels, (pool, threads)) = machine(self.threads)?;
         let weights = &*self.weights;
         let mut activations = Activations::new();
-        activations.set(pool, threads, Kernels::active()?, x, weights.columns(), self.kind)?;
+        activations.set(pool, threads, kernels, x, weights.columns(), self.kind)?;
         linear(pool, threads, &activations, &mut [Projection { weights, bias, out }])?;
         Ok(())
     }
@@ -88,7 +86,7 @@ impl NativePackedWeights {
             }
             kind => kind,
         };
-        Ok(Product { weights, kind, threads: threads as usize })
+        Ok(Product { weights, kind, threads })
     }
 }
 
@@ -162,11 +160,9 @@ pub fn pack_weights(
     threads: u32,
 ) -> Result<NativePackedWeights> {
     guard(|| {
-        let pool = Pool::global()?;
-        let threads = if threads == 0 { pool.threads() } else { threads as usize };
+        let (kernels, (pool, threads)) = machine(threads)?;
         let tensor = tensor.quantized(format)?.to_quantized();
-        let mut weights =
-            PackedWeights::from_quantized(Kernels::active()?, pool, threads, &tensor)?;
+        let mut weights = PackedWeights::from_quantized(kernels, pool, threads, &tensor)?;
         match kernel {
             1 => weights.choose(pool, threads, KernelChoice::Dot),
             2 => weights.choose(pool, threads, KernelChoice::Tables),
@@ -199,19 +195,14 @@ impl Task for LinearTask {
             let read = input.as_ptr_range();
             read.start < written.end && written.start < read.end
         });
-        let result = guard(|| {
+        Ok(NativeError::of(guard(|| {
             if overlaps {
                 return Err(TensorError::Overlap.into());
             }
             // SAFETY: TypeScript lets nobody else use the arrays until the promise is settled, and no input shares an element with `out`.
             let out = unsafe { out.as_mut() };
             product.compute(x, bias, out)
-        });
-        // A rejection of napi's has no room for a code of ours.
-        Ok(result.err().map(|error| NativeError {
-            code: error.status.0.to_owned(),
-            message: error.reason.clone(),
-        }))
+        })))
     }
 
     fn resolve(&mut self, _: Env, output: Self::Output) -> napi::Result<Self::JsValue> {

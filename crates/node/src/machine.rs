@@ -3,12 +3,22 @@
 use std::path::Path;
 
 use dyadic_kernels::{Isa, Kernels};
+use dyadic_model::ModelError;
 use dyadic_model::gguf::GgufFile;
 use dyadic_tensor::pool::Pool;
 use napi_derive::napi;
 use serde_json::json;
 
 use crate::error::{Result, guard};
+
+/// The kernels of the process, and its pool with the threads that a call may use: 0 means all.
+pub(crate) fn machine(
+    threads: u32,
+) -> std::result::Result<(&'static Kernels, (&'static Pool, usize)), ModelError> {
+    let pool = Pool::global()?;
+    let threads = if threads == 0 { pool.threads() } else { threads as usize };
+    Ok((Kernels::active()?, (pool, threads)))
+}
 
 /// The instruction sets, kernels and threads in use, as JSON:
 /// `{version, architecture, isa, isas, threads, kernels: [{op, name, isa}]}`.

@@ -12,7 +12,6 @@ use dyadic_kernels::softmax::{
     Algorithm, EmptyRow, InfiniteRow, Mask, Run, SoftmaxOptions, Source, Target,
 };
 use dyadic_model::ModelError;
-use dyadic_tensor::pool::Pool;
 use dyadic_tensor::{
     AttentionRows, Causal, Io, KvPrecision, Norm, SoftmaxRows, TensorError, softmax_axis,
     softmax_rows, softmax_rows_in_place,
@@ -26,15 +25,7 @@ use napi_derive::napi;
 
 use crate::error::{Result, guard};
 use crate::hub::NativeError;
-
-/// The kernels of the process, and its pool with the threads that a call may use: 0 means all.
-fn machine(
-    threads: u32,
-) -> std::result::Result<(&'static Kernels, (&'static Pool, usize)), ModelError> {
-    let pool = Pool::global()?;
-    let threads = if threads == 0 { pool.threads() } else { threads as usize };
-    Ok((Kernels::active()?, (pool, threads)))
-}
+use crate::machine::machine;
 
 /// Input and output of a call, which JavaScript may have passed as one array.
 fn io<'a>(
@@ -275,12 +266,7 @@ impl Task for SoftmaxTask {
                 Io::Apart(std::slice::from_raw_parts(start, len), out)
             }
         };
-        // A rejection of napi's has no room for a code of ours.
-        let result = guard(|| options.compute(io));
-        Ok(result.err().map(|error| NativeError {
-            code: error.status.0.to_owned(),
-            message: error.reason.clone(),
-        }))
+        Ok(NativeError::of(guard(|| options.compute(io))))
     }
 
     fn resolve(&mut self, _: Env, output: Self::Output) -> napi::Result<Self::JsValue> {

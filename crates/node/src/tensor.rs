@@ -2,15 +2,14 @@
 
 use dyadic_formats::pack::{self, Selection};
 use dyadic_formats::{FormatError, Quantized, QuantizedRef};
-use dyadic_kernels::Kernels;
 use dyadic_model::ModelError;
-use dyadic_tensor::pool::Pool;
 use napi::Env;
 use napi::bindgen_prelude::{Float32ArraySlice, Float64ArraySlice, Uint8ArraySlice};
 use napi_derive::napi;
 
 use crate::error::{Result, guard};
 use crate::format::{NativeEncodeOptions, NativeFormat};
+use crate::machine::machine;
 
 /// The parts of a tensor, which usually lie in one `SharedArrayBuffer`. Parts that its format does not have are empty.
 ///
@@ -93,12 +92,6 @@ fn copy<T: Copy>(
     Ok(())
 }
 
-/// The kernels and the threads of the process.
-fn machine() -> std::result::Result<(&'static Kernels, (&'static Pool, usize)), ModelError> {
-    let pool = Pool::global()?;
-    Ok((Kernels::active()?, (pool, pool.threads())))
-}
-
 /// Tells the garbage collector of memory that it does not count, or, below 0, that such memory is gone: that of `SharedArrayBuffer`s, which it would
 /// otherwise let grow by gigabytes.
 #[napi]
@@ -115,7 +108,7 @@ pub fn quantize(
     mut out: NativeTensor<'_>,
 ) -> Result<()> {
     guard(|| {
-        let (kernels, pool) = machine()?;
+        let (kernels, pool) = machine(0)?;
         let options = options.read()?;
         let shape = out.shape();
         let made =
@@ -133,7 +126,7 @@ pub fn quantize_f64(
     mut out: NativeTensor<'_>,
 ) -> Result<()> {
     guard(|| {
-        let (kernels, pool) = machine()?;
+        let (kernels, pool) = machine(0)?;
         let options = options.read()?;
         let shape = out.shape();
         let made =
@@ -150,7 +143,7 @@ pub fn dequantize(
     mut out: Float32ArraySlice<'_>,
 ) -> Result<()> {
     guard(|| {
-        let (kernels, pool) = machine()?;
+        let (kernels, pool) = machine(0)?;
         // SAFETY: TypeScript passes a buffer that nobody else uses during the call.
         let out = unsafe { out.as_mut() };
         dyadic_tensor::dequantize(kernels, pool, tensor.quantized(format)?, out)?;

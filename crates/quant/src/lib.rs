@@ -1,0 +1,6 @@
+//! Post-training quantization: calibration, scales, conversion to integers, bit allocation. Pure and deterministic: no files, no threads of its
+//! own, no clock, and one answer for one input.
+
+#![forbid(unsafe_code)]
+
+pub mod allocate;

@@ -4,3 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod allocate;
+pub mod calibrate;
+pub mod graph;
+pub mod partial_products;

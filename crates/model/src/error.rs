@@ -16,6 +16,7 @@ use crate::npy::NpyError;
 use crate::safetensors::SafetensorsError;
 use crate::sampler::SamplingError;
 use crate::tokenizer::TokenizerError;
+use crate::vision::VisionError;
 
 /// Any error of this crate: one variant for each area, which holds the details.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum ModelError {
     /// A file is no decoder that can be run.
     #[error(transparent)]
     Decoder(#[from] DecoderError),
+    /// A file is no vision model, or what it is asked to look at is no image.
+    #[error(transparent)]
+    Vision(#[from] VisionError),
     /// A request could not be carried out.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -81,6 +85,7 @@ impl ModelError {
             Self::Sampling(error) => error.code(),
             Self::Tokenizer(error) => error.code(),
             Self::Decoder(error) => error.code(),
+            Self::Vision(error) => error.code(),
             Self::Engine(error) => error.code(),
             Self::Rope(error) => error.code(),
             Self::Isa(error) => error.code(),

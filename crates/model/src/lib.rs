@@ -16,6 +16,7 @@ pub mod npy;
 pub mod safetensors;
 pub mod sampler;
 pub mod tokenizer;
+pub mod vision;
 
 pub use engine::EngineError;
 pub use error::ModelError;

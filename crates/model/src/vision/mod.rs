@@ -1,0 +1,11 @@
+//! Vision models of floats: reading them, and running them with our own kernels.
+
+mod error;
+mod evaluate;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use error::VisionError;
+pub use evaluate::FloatVision;
+pub use read::{Ranges, VisionFile, read};

@@ -5,5 +5,7 @@
 
 pub mod allocate;
 pub mod calibrate;
+pub mod cost;
 pub mod graph;
 pub mod partial_products;
+pub mod sensitivity;

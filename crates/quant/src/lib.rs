@@ -8,4 +8,5 @@ pub mod calibrate;
 pub mod cost;
 pub mod graph;
 pub mod partial_products;
+pub mod plan;
 pub mod sensitivity;

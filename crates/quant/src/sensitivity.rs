@@ -62,7 +62,9 @@ pub fn hutchinson_trace<E>(
         };
         let mut offsets: Vec<f64> = (0..weights).map(sign).collect();
         let ahead = loss(&offsets)?;
-        offsets.iter_mut().for_each(|offset| *offset = -*offset);
+        for offset in &mut offsets {
+            *offset = -*offset;
+        }
         let behind = loss(&offsets)?;
         sum += (ahead - centre + (behind - centre)) / (step * step);
     }

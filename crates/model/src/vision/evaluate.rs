@@ -134,19 +134,16 @@ impl FloatVision {
         let last_uses = self.graph.last_uses();
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); nodes.len()];
         for (index, node) in nodes.iter().enumerate() {
-            let value = match &node.op {
-                Op::Input => {
-                    pixels.iter().map(|&pixel| (f32::from(pixel) - 128.0) / 128.0).collect()
-                }
-                _ => {
-                    let inputs: Vec<(&[f32], Shape)> = node
-                        .inputs
-                        .iter()
-                        .map(|&input| (values[input].as_slice(), nodes[input].shape))
-                        .collect();
-                    let images = pixels.len() / self.graph.input().elements();
-                    self.node(pool, index, node, images, &inputs)?
-                }
+            let value = if node.op == Op::Input {
+                pixels.iter().map(|&pixel| (f32::from(pixel) - 128.0) / 128.0).collect()
+            } else {
+                let inputs: Vec<(&[f32], Shape)> = node
+                    .inputs
+                    .iter()
+                    .map(|&input| (values[input].as_slice(), nodes[input].shape))
+                    .collect();
+                let images = pixels.len() / self.graph.input().elements();
+                self.node(pool, index, node, images, &inputs)?
             };
             observe(index, &value);
             values[index] = value;
@@ -374,7 +371,9 @@ fn pooled(
                     gather(out, x);
                 }
             });
-            out.iter_mut().for_each(|out| *out /= divisor);
+            for out in out {
+                *out /= divisor;
+            }
         }
     }
 }

@@ -3,9 +3,11 @@
 mod error;
 mod evaluate;
 mod read;
+mod sensitivity;
 #[cfg(test)]
 mod tests;
 
 pub use error::VisionError;
 pub use evaluate::FloatVision;
 pub use read::{Ranges, VisionFile, read};
+pub use sensitivity::{Progress, hessian_traces, output_errors};

@@ -4,6 +4,9 @@ use dyadic_formats::FormatError;
 use dyadic_kernels::IsaError;
 use dyadic_kernels::bessel::VonMisesFisherError;
 use dyadic_kernels::rope::RopeError;
+use dyadic_quant::allocate::AllocationError;
+use dyadic_quant::convert::ConvertError;
+use dyadic_quant::plan::PlanError;
 use dyadic_tensor::TensorError;
 
 use crate::chat_template::ChatTemplateError;
@@ -49,6 +52,15 @@ pub enum ModelError {
     /// A file is no vision model, or what it is asked to look at is no image.
     #[error(transparent)]
     Vision(#[from] VisionError),
+    /// A network that has no integer form.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Numbers of a network that do not fit into integers.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    /// No widths of weights keep the budgets.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
     /// A request could not be carried out.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -86,6 +98,9 @@ impl ModelError {
             Self::Tokenizer(error) => error.code(),
             Self::Decoder(error) => error.code(),
             Self::Vision(error) => error.code(),
+            Self::Plan(error) => error.code(),
+            Self::Convert(error) => error.code(),
+            Self::Allocation(error) => error.code(),
             Self::Engine(error) => error.code(),
             Self::Rope(error) => error.code(),
             Self::Isa(error) => error.code(),

@@ -5,8 +5,11 @@
 
 pub mod allocate;
 pub mod calibrate;
+pub mod convert;
 pub mod cost;
 pub mod graph;
 pub mod partial_products;
 pub mod plan;
+pub mod quantized;
 pub mod sensitivity;
+pub mod simulate;

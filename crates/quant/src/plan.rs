@@ -64,6 +64,14 @@ pub struct PlanError {
     pub reason: String,
 }
 
+impl PlanError {
+    /// The stable code that JavaScript sees as `error.code`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "ERR_INTEGER_GRAPH"
+    }
+}
+
 /// How often magnitudes occur in each value of a graph, and among the scores of attention, on calibration images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {

@@ -47,6 +47,19 @@ pub enum VisionError {
         /// The bytes of one image.
         expected: usize,
     },
+    /// Nothing to calibrate with.
+    #[error("there are no calibration images; some 64 are enough")]
+    Calibration,
+    /// A list that has not one entry for each product with weights.
+    #[error("{found} {what} for {expected} layers with weights")]
+    Layers {
+        /// What is listed.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
 }
 
 impl VisionError {
@@ -58,7 +71,8 @@ impl VisionError {
             Self::Description { .. } => "ERR_VISION_METADATA",
             Self::Tensor { .. } => "ERR_VISION_TENSOR",
             Self::Node { .. } => "ERR_VISION_NODE",
-            Self::Images { .. } => "ERR_SHAPE",
+            Self::Images { .. } | Self::Layers { .. } => "ERR_SHAPE",
+            Self::Calibration => "ERR_CALIBRATION",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod evaluate;
+mod quantize;
 mod read;
 mod sensitivity;
 #[cfg(test)]
@@ -9,5 +10,6 @@ mod tests;
 
 pub use error::VisionError;
 pub use evaluate::FloatVision;
+pub use quantize::{Budgets, QuantizeOptions, Sensitivity, StageProgress, WeightBits, quantize};
 pub use read::{Ranges, VisionFile, read};
 pub use sensitivity::{Progress, hessian_traces, output_errors};

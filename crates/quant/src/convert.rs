@@ -1,0 +1,326 @@
+//! From the float graph to the integer graph.
+
+use dyadic_kernels::activation::{Accuracy, Function};
+use dyadic_kernels::{Isa, Kernels};
+
+use crate::graph::{FloatGraph, Op, Shape, Weights};
+use crate::plan::{GELU_SIGMOID, Mode, Plan, Width};
+use crate::quantized::{
+    Factor, Matrix, NormChannel, NormKind, QuantizedGraph, QuantizedNode, QuantizedOp, Softmax,
+};
+use crate::sensitivity::{levels, quantize_channel};
+
+/// The largest shift of a layer norm's factors, so that offsets of up to 2^15 units fit.
+const MOST_NORM_SHIFT: u32 = 46;
+
+/// The largest ε of a layer norm.
+const MOST_EPSILON: f64 = 18_014_398_509_481_984.0;
+
+/// Why a float graph cannot be converted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node {node} (\"{name}\"): {reason}")]
+pub struct ConvertError {
+    /// The node.
+    pub node: usize,
+    /// Its name.
+    pub name: String,
+    /// What does not fit into integers.
+    pub reason: String,
+}
+
+impl ConvertError {
+    /// The stable code that JavaScript sees as `error.code`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        "ERR_INTEGER_RANGE"
+    }
+}
+
+/// Converts a graph. `bits` are the widths of the weights of each node, 4 or 8; those of nodes without weights are not looked at.
+///
+/// # Errors
+/// [`ConvertError`] where a ratio of scales or a sum is beyond what integers hold.
+pub fn convert(
+    graph: &FloatGraph,
+    plan: &Plan,
+    mode: Mode,
+    bits: &[u32],
+) -> Result<QuantizedGraph, ConvertError> {
+    let converter = Converter { graph, plan, mode };
+    let nodes = graph.nodes().iter().enumerate().map(|(index, node)| {
+        let op = converter.op(index, bits[index]).map_err(|reason| ConvertError {
+            node: index,
+            name: node.name.clone(),
+            reason,
+        })?;
+        Ok(QuantizedNode {
+            name: node.name.clone(),
+            op,
+            inputs: node.inputs.clone(),
+            shape: node.shape,
+            width: plan.widths[index],
+            scale: plan.scales[index],
+        })
+    });
+    Ok(QuantizedGraph {
+        name: graph.name.clone(),
+        labels: graph.labels.clone(),
+        input: graph.input(),
+        nodes: nodes.collect::<Result<_, _>>()?,
+    })
+}
+
+struct Converter<'a> {
+    graph: &'a FloatGraph,
+    plan: &'a Plan,
+    mode: Mode,
+}
+
+impl Converter<'_> {
+    fn op(&self, index: usize, bits: u32) -> Result<QuantizedOp, String> {
+        let node = &self.graph.nodes()[index];
+        let scale = |node: usize| f64::from(self.plan.scales[node]);
+        let (own, from) = (scale(index), |input: usize| scale(node.inputs[input]));
+        let shape = |input: usize| self.graph.nodes()[node.inputs[input]].shape;
+        Ok(match &node.op {
+            Op::Input => QuantizedOp::Input,
+            Op::Conv2d { weights, windows, relu } => QuantizedOp::Conv2d {
+                matrix: matrix(weights, from(0), own, bits)?,
+                windows: *windows,
+                relu: *relu,
+            },
+            Op::Linear { weights } => {
+                QuantizedOp::Linear { matrix: matrix(weights, from(0), own, bits)? }
+            }
+            Op::AddPosition { class_token, position } => {
+                let limit = match self.plan.widths[index] {
+                    Width::I8 => 127.0,
+                    Width::I16 | Width::I32 => 32767.0,
+                };
+                #[expect(clippy::cast_possible_truncation, reason = "limited to the range of i16")]
+                let code = |x: f64| (x / own).round_ties_even().clamp(-limit, limit) as i16;
+                let (first, others) = position.split_at(class_token.len());
+                let class_row = class_token.iter().zip(first);
+                QuantizedOp::AddPosition {
+                    class_row: class_row
+                        .map(|(&a, &b)| code(f64::from(a) + f64::from(b)))
+                        .collect(),
+                    position: others.iter().map(|&x| code(x.into())).collect(),
+                    factor: factor(from(0) / own)?,
+                }
+            }
+            Op::LayerNorm { weight, bias, epsilon } => {
+                self.layer_norm([weight, bias], *epsilon, shape(0), from(0), own)?
+            }
+            Op::Attention { heads } => self.attention(index, *heads, node.shape, from(0), own)?,
+            Op::Gelu => match self.mode {
+                Mode::Exact => QuantizedOp::Lookup { table: gelu_table(from(0), own) },
+                Mode::Ivit => QuantizedOp::ShiftGelu {
+                    one: one(from(0) * GELU_SIGMOID)?,
+                    factor: factor(from(0) / 128.0 / own)?,
+                },
+                Mode::Ibert => QuantizedOp::Lookup { table: ibert_gelu_table(from(0), own)? },
+            },
+            Op::Add => {
+                QuantizedOp::Add { factors: [factor(from(0) / own)?, factor(from(1) / own)?] }
+            }
+            Op::Multiply => QuantizedOp::Multiply { factor: factor(from(0) * from(1) / own)? },
+            Op::MaxPool(windows) => QuantizedOp::MaxPool(*windows),
+            Op::AveragePool(windows) => {
+                let pixels = count(windows.size[0] * windows.size[1]);
+                let factor = factor(from(0) / (own * pixels))?;
+                QuantizedOp::AveragePool { windows: *windows, factor }
+            }
+            Op::Concat => QuantizedOp::Concat {
+                factors: (0..node.inputs.len())
+                    .map(|i| factor(from(i) / own))
+                    .collect::<Result<_, _>>()?,
+            },
+            Op::ClassRow => QuantizedOp::ClassRow,
+        })
+    }
+
+    fn layer_norm(
+        &self,
+        [weight, bias]: [&[f32]; 2],
+        epsilon: f32,
+        shape: Shape,
+        from: f64,
+        own: f64,
+    ) -> Result<QuantizedOp, String> {
+        let channels = count(shape.channels);
+        let pairs = || weight.iter().zip(bias).map(|(&w, &b)| (f64::from(w), f64::from(b)));
+        if self.mode == Mode::Exact {
+            let unit = 2_f64.powi(-14) / own;
+            let channel = |(weight, bias): (f64, f64)| {
+                let factor = factor(weight * unit)?.limited(MOST_NORM_SHIFT);
+                let offset = (bias / own * f64::from(factor.shift).exp2() + 0.5).floor();
+                if offset.abs() < 2_f64.powi(62) {
+                    Ok(NormChannel { factor, offset: to_i64(offset) })
+                } else {
+                    Err(format!("an offset of {bias} is too large"))
+                }
+            };
+            let epsilon = (channels * channels * f64::from(epsilon) / (from * from)).round();
+            let epsilon = to_i64(epsilon.min(MOST_EPSILON)).unsigned_abs();
+            let channels = pairs().map(channel).collect::<Result<_, String>>()?;
+            return Ok(QuantizedOp::LayerNorm { kind: NormKind::Exact { epsilon }, channels });
+        }
+        let unit = channels.sqrt() / 2_f64.powi(30);
+        let channel = |(weight, bias): (f64, f64)| {
+            // A γ near 0 makes an offset beyond 32 bits: it saturates.
+            let offset = if weight == 0.0 { 0.0 } else { (bias / weight / unit).floor() };
+            let offset = to_i64(offset.clamp(i32::MIN.into(), i32::MAX.into()));
+            Ok(NormChannel { factor: factor(unit * weight / own)?, offset })
+        };
+        let channels = pairs().map(channel).collect::<Result<_, String>>()?;
+        let kind = if self.mode == Mode::Ivit { NormKind::TenSteps } else { NormKind::ExactRoot };
+        Ok(QuantizedOp::LayerNorm { kind, channels })
+    }
+
+    fn attention(
+        &self,
+        index: usize,
+        heads: usize,
+        shape: Shape,
+        from: f64,
+        own: f64,
+    ) -> Result<QuantizedOp, String> {
+        let score = f64::from(self.plan.score_scales[index]);
+        let head_dim = count(shape.channels / heads);
+        let scores = factor(from * from / head_dim.sqrt() / score)?;
+        // I-BERT's exponential needs finer scores than 8 bits give: attention is that of `exact` there.
+        let (softmax, unit) = match self.mode {
+            Mode::Ivit => (Softmax::Shiftmax { one: one(score)? }, 2_f64.powi(-15)),
+            Mode::Exact | Mode::Ibert => {
+                (Softmax::Deferred { table: exponential_table(score) }, 1.0)
+            }
+        };
+        Ok(QuantizedOp::Attention { heads, scores, softmax, output: factor(from * unit / own)? })
+    }
+}
+
+fn matrix(weights: &Weights, from: f64, own: f64, bits: u32) -> Result<Matrix, String> {
+    let inputs = weights.inputs();
+    let mut matrix = Matrix {
+        bits,
+        codes: Vec::new(),
+        bias: Vec::new(),
+        factors: Vec::new(),
+        scales: Vec::new(),
+    };
+    for (row, &bias) in weights.weight.chunks(inputs).zip(&weights.bias) {
+        let (mut scale, mut codes) = quantize_channel(row, bits);
+        let bias = f64::from(bias);
+        // A channel of tiny weights beside a large bias: a coarser scale loses nothing that would be seen.
+        #[expect(clippy::cast_possible_truncation, reason = "scales are f32")]
+        let least = (bias.abs() / from / 2_f64.powi(30)) as f32;
+        if scale < least {
+            scale = least;
+            codes = row
+                .iter()
+                .map(|&w| to_i8((f64::from(w) / f64::from(scale)).round_ties_even()))
+                .collect();
+        }
+        let unit = from * f64::from(scale);
+        let bias = to_i64((bias / unit).round_ties_even());
+        let products: i64 = codes.iter().map(|&code| 128 * i64::from(code).abs()).sum();
+        if products + bias.abs() > i32::MAX.into() {
+            return Err(format!("sums of {inputs} products do not fit 32 bits"));
+        }
+        matrix.codes.extend(codes);
+        matrix.bias.push(i32::try_from(bias).map_err(|error| error.to_string())?);
+        matrix.factors.push(factor(unit / own)?);
+        matrix.scales.push(scale);
+    }
+    debug_assert!(matrix.codes.iter().all(|&code| i32::from(code).abs() <= levels(bits)));
+    Ok(matrix)
+}
+
+fn factor(ratio: f64) -> Result<Factor, String> {
+    Factor::new(ratio).ok_or_else(|| format!("a ratio of scales of {ratio} is too large"))
+}
+
+/// `⌈1 / scale⌉` as the reference makes it, in f32: 1 in units of the scale.
+fn one(scale: f64) -> Result<i32, String> {
+    #[expect(clippy::cast_possible_truncation, reason = "scales are f32")]
+    let one = (1.0 / (scale as f32)).ceil();
+    #[expect(clippy::cast_possible_truncation, reason = "1 to 255: checked")]
+    match one {
+        1.0..=255.0 => Ok(one as i32),
+        _ => Err(format!("a scale of {scale} is not between 1/255 and 1")),
+    }
+}
+
+/// `f(q · from) / own` for each 8-bit q, rounded to nearest, ties away from 0.
+fn table_of(from: f64, own: f64, function: Function) -> Box<[i8; 256]> {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
+    let x: Vec<f32> = (-128..128).map(|q| (f64::from(q) * from) as f32).collect();
+    let values = evaluate(function, &x);
+    let mut table = Box::new([0; 256]);
+    for (entry, value) in table.iter_mut().zip(values) {
+        *entry = to_i8((f64::from(value) / own).round());
+    }
+    table
+}
+
+fn gelu_table(from: f64, own: f64) -> Box<[i8; 256]> {
+    table_of(from, own, Function::Gelu)
+}
+
+/// `⌊255 e^(−d · scale) + ½⌋` for each distance d.
+fn exponential_table(scale: f64) -> Box<[u8; 256]> {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
+    let x: Vec<f32> = (0..256).map(|d| (-f64::from(d) * scale) as f32).collect();
+    let mut table = Box::new([0; 256]);
+    for (entry, value) in table.iter_mut().zip(evaluate(Function::Exp, &x)) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
+        let code = (255.0 * f64::from(value) + 0.5).floor() as u8;
+        *entry = code;
+    }
+    table
+}
+
+/// A function by our own polynomials, which give the same bits on every machine: tables do not depend on a libm.
+fn evaluate(function: Function, x: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; x.len()];
+    let kernels = Kernels::for_isa(Isa::Scalar).expect("every CPU has it");
+    kernels.apply(function, Accuracy::OneUlp, x, &mut out);
+    out
+}
+
+/// I-BERT's GELU of 8 bits: `q · (erf + one)`, requantized. It is a function of 8 bits, so a table.
+fn ibert_gelu_table(from: f64, own: f64) -> Result<Box<[i8; 256]>, String> {
+    let (a, b) = (-0.2888, -1.769);
+    // 16 bits more than the input has, without which the polynomial is of no use: its argument is q · 2^16.
+    let from = from / 65536.0;
+    let scale = from / 1.4142;
+    let (b, c) = ((b / scale).floor(), (1.0 / a / (scale * scale)).floor());
+    let scale = a * scale * scale * 16384.0;
+    let one = (1.0 / scale).floor();
+    let factor = factor(from * scale / 2.0 / own)?;
+    let mut table = Box::new([0; 256]);
+    for (entry, q) in table.iter_mut().zip(-128..128) {
+        let q = f64::from(q) * 65536.0;
+        let limited = q.abs().min(-b) + b;
+        let erf = (q.signum() * (limited * limited + c) / 16384.0).floor();
+        let product = q * (erf + one) * f64::from(factor.multiplier);
+        *entry = to_i8((product / f64::from(factor.shift).exp2() + 0.5).floor());
+    }
+    Ok(table)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "limited to ±127")]
+fn to_i8(x: f64) -> i8 {
+    x.clamp(-127.0, 127.0) as i8
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers; those beyond 64 bits saturate")]
+fn to_i64(x: f64) -> i64 {
+    x as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

@@ -15,6 +15,7 @@ pub mod bitplane;
 pub mod convert;
 pub mod elementary;
 pub mod exp;
+pub mod integer;
 pub mod isa;
 mod lanes;
 pub mod matmul;

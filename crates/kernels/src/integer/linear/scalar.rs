@@ -1,0 +1,74 @@
+//! The specification.
+
+use super::{HEADER, PAIR, Product, Results, TILE_ROWS, Vector, WeightBits};
+use crate::integer::dyadic::Dyadic;
+
+/// See [`super`].
+///
+/// # Safety
+/// As [`Product`] says.
+pub(super) unsafe fn linear(product: &Product) {
+    for row in 0..product.rows {
+        // SAFETY: there are as many tiles as the rows need.
+        let tile = unsafe {
+            let first = product.tiles.add(row / TILE_ROWS * product.tile_len);
+            std::slice::from_raw_parts(first, product.tile_len)
+        };
+        for token in 0..product.tokens {
+            // SAFETY: a token has `columns` bytes.
+            let x = unsafe {
+                let first = product.x.add(token * product.x_stride);
+                std::slice::from_raw_parts(first, product.columns)
+            };
+            let lane = row % TILE_ROWS;
+            let mut sum = tile[0].lane(lane);
+            for (column, &x) in x.iter().enumerate() {
+                let x = if product.signed { i32::from(x.cast_signed()) } else { i32::from(x) };
+                sum += weight(product.bits, tile, lane, column) * x;
+            }
+            let scale = Dyadic::new(tile[2].lane(lane), tile[3].lane(lane).cast_unsigned());
+            let value = scale.expect("packed from a dyadic number").apply(sum);
+            // SAFETY: row `row` of token `token` is one of the results.
+            unsafe { product.write(token, row, value) };
+        }
+    }
+}
+
+/// The weight of a lane and column.
+fn weight(bits: WeightBits, tile: &[Vector], lane: usize, column: usize) -> i32 {
+    let (quad, byte) = (column / 4, 4 * lane + column % 4);
+    match bits {
+        WeightBits::Eight => i32::from(tile[HEADER + quad].0[byte].cast_signed()),
+        WeightBits::Four => {
+            let pair = tile[HEADER + column / PAIR].0[byte];
+            let high = if quad % 2 == 0 { pair << 4 } else { pair };
+            i32::from(high.cast_signed() >> 4)
+        }
+    }
+}
+
+impl Product {
+    /// Finishes and writes one result.
+    ///
+    /// # Safety
+    /// The row and the token are of the product.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self, token: usize, row: usize, value: i64) {
+        let at = token * self.out_stride + row;
+        // SAFETY: by the contract of the product the result may be written.
+        unsafe {
+            match self.results {
+                Results::I8 => self.out.cast::<i8>().add(at).write(self.output.finish(value)),
+                Results::I16 => self.out.cast::<i16>().add(at).write(self.output.finish(value)),
+                Results::I32 => self.out.cast::<i32>().add(at).write(self.output.finish(value)),
+            }
+        }
+    }
+}
+
+impl Vector {
+    /// An integer of a header.
+    pub(super) fn lane(&self, lane: usize) -> i32 {
+        i32::from_le_bytes(std::array::from_fn(|byte| self.0[4 * lane + byte]))
+    }
+}

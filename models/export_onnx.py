@@ -40,7 +40,7 @@ class Writer:
 
     def constant(self, value: np.ndarray) -> str:
         name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def ints(self, *values: int) -> str:

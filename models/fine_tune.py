@@ -50,6 +50,11 @@ def straight_through(exact: Tensor, smooth: Tensor) -> Tensor:
     return smooth + (exact - smooth).detach()
 
 
+def aligned(scale: float) -> float:
+    """The next scale from `scale` up whose reciprocal is whole, so that ShiftExp divides without an error."""
+    return 1 / max(1, math.floor(1 / scale))
+
+
 def shift_exp(d: Tensor, reciprocal: int, n: int) -> Tensor:
     """ShiftExp: e^(S d) 2^n / S for integers d <= 0, where `reciprocal` is 1 / S."""
     p = (d + (d >> 1) - (d >> 4)).clamp(min=-n * reciprocal)
@@ -107,7 +112,7 @@ class IntegerNetwork:
 
     @torch.no_grad()
     def _calibrate(self, images: Tensor) -> None:
-        """Takes the largest magnitude of every value; the range of what a GELU reads is aligned with its shifts."""
+        """Takes the largest magnitude of every value."""
         nodes = self.graph.nodes
         for part in images.split(250):
             values = list(graphs.run(self.graph, part))
@@ -122,13 +127,6 @@ class IntegerNetwork:
                 self.ranges[index] *= I16_HEADROOM
             if node["op"] == "class_row":
                 self.ranges[index] = self.ranges[node["inputs"][0]]
-        if self.mode == "ivit":
-            for node in nodes:
-                if node["op"] == "gelu":
-                    (value,) = node["inputs"]
-                    self.ranges[value] = 127 / (1.702 * math.floor(127 / (1.702 * self.ranges[value])))
-            self.score_ranges = [127 / math.floor(127 / r) if r else r for r in self.score_ranges]
-
     def parameters(self) -> list[Tensor]:
         """What is trained."""
         return list(self.graph.tensors.values())
@@ -152,8 +150,16 @@ class IntegerNetwork:
         return 32767 if self.wide[index] else 127
 
     def scale(self, index: int) -> float:
-        """The scale of a value."""
-        return self.ranges[index] / self.levels(index)
+        """The scale of a value; that of what a GELU reads fits its shifts."""
+        scale = self.ranges[index] / self.levels(index)
+        if self.mode == "ivit" and any(n["op"] == "gelu" and index in n["inputs"] for n in self.graph.nodes):
+            return aligned(scale * 1.702) / 1.702
+        return scale
+
+    def score_scale(self, index: int) -> float:
+        """The scale of the scores of an attention node."""
+        scale = self.score_ranges[index] / 127
+        return aligned(scale) if self.mode == "ivit" else scale
 
     def _apply(self, index: int, node: dict[str, Any], inputs: list[Tensor]) -> Tensor:
         own = self.graph.own(node)
@@ -162,7 +168,7 @@ class IntegerNetwork:
         x = inputs[0]
         if node["op"] == "attention":
             q, k, v = graphs.split_heads(x, node["heads"])
-            scale = self.score_ranges[index] / 127
+            scale = self.score_scale(index)
             scores = fake_quantize(q @ k.mT * q.shape[-1] ** -0.5, scale, 127)
             weights = scores.softmax(-1)
             if self.mode == "ivit":

@@ -11,20 +11,19 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import data
 import graph as graphs
 import training
 from graph import Graph
 from layers import Block, ConvNorm, FashionCnn, FashionVit, Residual
-from torch import nn
 
 HERE = Path(__file__).parent
 GOLDEN_IMAGES = 64
-Vector = nn.Linear | nn.LayerNorm
 
 
-def plain(module: Vector) -> dict[str, torch.Tensor]:
+def plain(module: nn.Linear | nn.LayerNorm) -> dict[str, torch.Tensor]:
     """Weight and bias."""
     return {"weight": module.weight, "bias": module.bias}
 

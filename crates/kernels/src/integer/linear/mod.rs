@@ -23,6 +23,15 @@
 
 mod scalar;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_dotprod;
+
 use super::dyadic::{Dyadic, Integer, Output};
 use crate::isa::Isa;
 use crate::registry::{Kernel, Kernels, Op};
@@ -338,7 +347,21 @@ pub(crate) type LinearFn = unsafe fn(&Product);
 /// The kernels, the specification first.
 pub(crate) static OP: Op<LinearFn> = Op {
     name: "linear_i8",
-    kernels: &[Kernel { name: "linear_i8__scalar", isa: Isa::Scalar, function: scalar::linear }],
+    kernels: &[
+        Kernel { name: "linear_i8__scalar", isa: Isa::Scalar, function: scalar::linear },
+        #[cfg(target_arch = "x86_64")]
+        Kernel { name: "linear_i8__avx2", isa: Isa::Avx2, function: avx2::linear },
+        #[cfg(target_arch = "x86_64")]
+        Kernel { name: "linear_i8__avx512", isa: Isa::Avx512, function: avx512::linear },
+        #[cfg(target_arch = "aarch64")]
+        Kernel { name: "linear_i8__neon", isa: Isa::Neon, function: neon::linear },
+        #[cfg(target_arch = "aarch64")]
+        Kernel {
+            name: "linear_i8__neon_dotprod",
+            isa: Isa::NeonDotprod,
+            function: neon_dotprod::linear,
+        },
+    ],
 };
 
 /// Bytes that take part in a product: signed or unsigned.

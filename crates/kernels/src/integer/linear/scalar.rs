@@ -1,7 +1,7 @@
 //! The specification.
 
 use super::{HEADER, PAIR, Product, Results, TILE_ROWS, Vector, WeightBits};
-use crate::integer::dyadic::Dyadic;
+use crate::integer::dyadic::{Dyadic, Integer, Output};
 
 /// See [`super`].
 ///
@@ -52,8 +52,7 @@ impl Product {
     ///
     /// # Safety
     /// The row and the token are of the product.
-    #[inline(always)]
-    pub(super) unsafe fn write(&self, token: usize, row: usize, value: i64) {
+    unsafe fn write(&self, token: usize, row: usize, value: i64) {
         let at = token * self.out_stride + row;
         // SAFETY: by the contract of the product the result may be written.
         unsafe {
@@ -64,6 +63,62 @@ impl Product {
             }
         }
     }
+}
+
+/// Finishes and writes the sums of products of a tile, to which the bias and `offset` times the sum of the weights are still to be added.
+///
+/// # Safety
+/// As [`Product`] says, and it has the token and the tile.
+#[inline(always)]
+pub(super) unsafe fn finish(
+    product: &Product,
+    token: usize,
+    tile: usize,
+    sums: &[i32; TILE_ROWS],
+    offset: i32,
+) {
+    let first = tile * TILE_ROWS;
+    let rows = (product.rows - first).min(TILE_ROWS);
+    let at = token * product.out_stride + first;
+    // SAFETY: a header has four vectors of 16 integers, and `rows` results from `at` on may be written.
+    unsafe {
+        let header =
+            &*product.tiles.add(tile * product.tile_len).cast::<[[i32; TILE_ROWS]; HEADER]>();
+        let out = product.out;
+        match product.results {
+            Results::I8 => {
+                let out = std::slice::from_raw_parts_mut(out.cast::<i8>().add(at), rows);
+                finish_rows(header, sums, offset, product.output, out);
+            }
+            Results::I16 => {
+                let out = std::slice::from_raw_parts_mut(out.cast::<i16>().add(at), rows);
+                finish_rows(header, sums, offset, product.output, out);
+            }
+            Results::I32 => {
+                let out = std::slice::from_raw_parts_mut(out.cast::<i32>().add(at), rows);
+                finish_rows(header, sums, offset, product.output, out);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn finish_rows<O: Integer>(
+    [bias, weights, multipliers, shifts]: &[[i32; TILE_ROWS]; HEADER],
+    sums: &[i32; TILE_ROWS],
+    offset: i32,
+    output: Output,
+    out: &mut [O],
+) {
+    let mut results = [O::from_wide(0); TILE_ROWS];
+    for row in 0..TILE_ROWS {
+        let sum = sums[row].wrapping_add(bias[row]).wrapping_add(offset.wrapping_mul(weights[row]));
+        let shift = shifts[row].cast_unsigned() & 63;
+        let half = (1i64 << shift) >> 1;
+        let value = (i64::from(sum) * i64::from(multipliers[row]) + half) >> shift;
+        results[row] = output.finish(value);
+    }
+    out.copy_from_slice(&results[..out.len()]);
 }
 
 impl Vector {

@@ -161,6 +161,8 @@ export interface NativePackedWeights {
     outlierThreshold: number,
     threads: number,
   ): Promise<NativeError | null>;
+  /** Reads every byte once and makes nothing of it: what products are measured against. */
+  read(threads: number): void;
   /** Gives the memory back, at once or when running products end. */
   dispose(): void;
 }
@@ -187,6 +189,8 @@ export interface NativeBinding extends NativeOps, NativeLaboratory {
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;
   doctor(): string;
+  /** JSON: the `Limits` of ts/cli/bench-kernels.ts. */
+  machineLimits(threads: number): string;
   NativeFormat: new (text: string) => NativeFormat;
   formatNames(): string[];
   lMul(a: number, b: number, mantissaBits: number, linear: boolean): number;

@@ -22,6 +22,7 @@ pub mod matmul;
 pub mod norm;
 pub mod quantize_activations;
 pub mod registry;
+pub mod roofline;
 pub mod rope;
 pub mod softmax;
 

@@ -141,6 +141,8 @@ kernel_set! {
     online_sum: crate::softmax::ONLINE_SUM as crate::softmax::OnlineSumFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
+    roofline_multiply: crate::roofline::MULTIPLY as crate::roofline::MultiplyFn;
+    roofline_read: crate::roofline::READ as crate::roofline::ReadFn;
     rope: crate::rope::ROPE as crate::rope::RopeFn;
     scale: crate::softmax::SCALE as crate::softmax::ScaleFn;
     soft_cap: crate::activation::SOFT_CAP as crate::activation::SoftCapFn;

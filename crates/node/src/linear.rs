@@ -143,6 +143,16 @@ impl NativePackedWeights {
         })
     }
 
+    /// Reads every byte once and makes nothing of it: what products are measured against.
+    #[napi]
+    pub fn read(&self, threads: u32) -> Result<()> {
+        guard(|| {
+            let (_, (pool, threads)) = machine(threads)?;
+            self.weights()?.read(pool, threads);
+            Ok(())
+        })
+    }
+
     /// Gives the memory back, at once or when running products end.
     #[napi]
     pub fn dispose(&self, env: Env) -> napi::Result<()> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_model::ModelError;
 use dyadic_model::gguf::GgufFile;
+use dyadic_tensor::Limits;
 use dyadic_tensor::pool::Pool;
 use napi_derive::napi;
 use serde_json::json;
@@ -37,6 +38,21 @@ pub fn doctor() -> Result<String> {
             "isas": Isa::supported().map(Isa::name).collect::<Vec<_>>(),
             "threads": Pool::global()?.threads(),
             "kernels": list.collect::<Vec<_>>(),
+        })
+        .to_string())
+    })
+}
+
+/// What so many threads can do at most in a second, as JSON: `{memoryBytes, cacheBytes, int8Operations}`. Takes half a second or so.
+#[napi]
+pub fn machine_limits(threads: u32) -> Result<String> {
+    guard(|| {
+        let (kernels, (pool, threads)) = machine(threads)?;
+        let limits = Limits::measure(kernels, pool, threads)?;
+        Ok(json!({
+            "memoryBytes": limits.memory_bytes,
+            "cacheBytes": limits.cache_bytes,
+            "int8Operations": limits.int8_operations,
         })
         .to_string())
     })

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { present } from '../llm/request.ts';
+import { benchKernels } from './bench-kernels.ts';
 import { benchSoftmax } from './bench-softmax.ts';
 import { type Command, usageError } from './command.ts';
 import { kernelOptions } from './generation-flags.ts';
@@ -28,8 +29,8 @@ const show = ({ min, median, max }: Summary) => [min, median, max].map((value) =
 
 /** `dyadic bench`: tokens a second. */
 export const bench: Command = {
-  summary: 'Measure tokens per second, prompt and decode; or the algorithms of softmax',
-  usage: 'MODEL|softmax',
+  summary: 'Measure tokens per second, prompt and decode; or matrix products; or softmax',
+  usage: 'MODEL|kernels|softmax',
   positionals: [1, 1],
   flags: {
     threads: { value: 'N,N', short: 't', help: 'thread counts to measure (default: 1 and all)' },
@@ -38,9 +39,14 @@ export const bench: Command = {
     repetitions: { value: 'N', short: 'r', help: 'repetitions of each (default 5)' },
     'kv-type': { value: 'TYPE', help: 'KV cache: f16 (default), f32 or int8' },
     isa: { value: 'NAME', help: 'instruction set (default: DYADIC_ISA, else the best)' },
+    formats: {
+      value: 'NAME,…',
+      help: 'kernels: number formats of the weights (default: all that have kernels)',
+    },
   },
   examples: [
     ['dyadic bench smollm2', 'a table for this machine'],
+    ['dyadic bench kernels', 'products of each format against the limits of this machine, a minute'],
     ['dyadic bench softmax --isa avx512,avx2 --json', 'elements per second by row length'],
     ['dyadic bench smollm2 --threads 1,2 --prompt 128 --decode 64 --json', 'for a program'],
   ],
@@ -49,6 +55,7 @@ export const bench: Command = {
     const counts = values.numbers('threads') ?? [...new Set([1, availableParallelism()])];
     if (counts.some((count) => !Number.isInteger(count) || count < 1))
       throw usageError('--threads: expected thread counts such as 1,2');
+    if (positionals[0] === 'kernels') return benchKernels(context, counts);
     if (positionals[0] === 'softmax') return benchSoftmax(context, counts);
     const promptTokens = values.number('prompt') ?? 128;
     const decodeTokens = values.number('decode') ?? 64;

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { doctor } from '../../ts/index.ts';
 
 /** The folder of the project. */
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,8 +10,6 @@ export interface Machine {
   cpu: string;
   /** Cores that this process may use. */
   cores: number;
-  /** Instruction set of the kernels. */
-  isa: string;
   node: string;
 }
 
@@ -21,6 +18,8 @@ export interface Run {
   date: string;
   /** `-dirty` is added where the working tree differs. */
   commit: string;
+  /** Instruction set of the kernels. */
+  isa: string;
   /** Mean number of programs that wanted to run over the last minute, before and after: above the number of cores, figures are noise. */
   load: { before: number; after: number };
 }
@@ -29,7 +28,6 @@ export function machine(): Machine {
   return {
     cpu: cpus()[0]?.model.trim() ?? process.arch,
     cores: availableParallelism(),
-    isa: doctor().isa,
     node: process.version,
   };
 }

@@ -1,12 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { codeOf } from '../../ts/errors.ts';
+import { doctor } from '../../ts/index.ts';
 import { commit, load, type Machine, machine, type Run, root } from './machine.ts';
 
 /** One line of a benchmark's table: what was measured, and figures with their unit in the name. */
 export type Row = Readonly<Record<string, unknown>>;
 
-interface ResultsFile {
+export interface ResultsFile {
   machine: Machine;
   benches: Record<string, Run & { rows: Row[] }>;
 }
@@ -33,10 +34,11 @@ function read(file: string): ResultsFile | undefined {
 /** Runs a benchmark, prints its rows with all that they depend on, and puts them into the results of this CPU. */
 export async function record(name: string, measure: () => Promise<Row[]>): Promise<void> {
   const here = machine();
+  const { isa } = doctor();
   const before = load();
-  console.log(`\n== ${name}: ${here.cpu}, ${here.cores} cores, ${here.isa}, Node ${here.node}, ${commit()}`);
+  console.log(`\n== ${name}: ${here.cpu}, ${here.cores} cores, ${isa}, Node ${here.node}, ${commit()}`);
   const rows = await measure();
-  const run: Run = { date: new Date().toISOString(), commit: commit(), load: { before, after: load() } };
+  const run: Run = { date: new Date().toISOString(), commit: commit(), isa, load: { before, after: load() } };
   for (const row of rows) print(row);
   console.log(`load ${run.load.before} before, ${run.load.after} after`);
   const file = fileOf(here);

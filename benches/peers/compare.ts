@@ -1,18 +1,19 @@
 // Ours and node-llama-cpp's tokens per second on one model file, interleaved. See README.md.
 
-import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
-import { inspectModel, LanguageModel, resolveModel } from '../../ts/index.ts';
+import { LARGE, type WeightType, writeSyntheticModel } from '../../scripts/lib/synthetic-model.mjs';
+import { machineLimits } from '../../ts/cli/bench-kernels.ts';
+import { inspectModel, LanguageModel, resolveModel, type TensorInfo } from '../../ts/index.ts';
 import { root } from '../lib/machine.ts';
 import { type Row, record } from '../lib/results.ts';
 import { summarize } from '../lib/statistics.ts';
 
-const PROMPT_TOKENS = 128;
-const DECODE_TOKENS = 64;
 const CONTEXT = 512;
+const SYNTHETIC = 'synthetic:';
 
 /** Either side, loaded for a number of threads. */
 interface Engine {
@@ -28,9 +29,23 @@ const { values } = parseArgs({
     model: { type: 'string', default: 'smollm2' },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '7' },
+    prompt: { type: 'string', default: '128' },
+    decode: { type: 'string', default: '64' },
   },
 });
-const file = await resolveModel(values.model);
+const promptTokens = Number(values.prompt);
+const decodeTokens = Number(values.decode);
+
+/** `synthetic:TYPE` is a file of 1.1 billion random weights, written at first use. */
+async function modelFile(name: string): Promise<string> {
+  if (!name.startsWith(SYNTHETIC)) return resolveModel(name);
+  const type = name.slice(SYNTHETIC.length);
+  const synthetic = path.join(root, `build/synthetic-1.1B.${type}.gguf`);
+  if (!existsSync(synthetic)) await writeSyntheticModel(synthetic, LARGE, type as WeightType);
+  return synthetic;
+}
+
+const file = await modelFile(values.model);
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
 const theirModel = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
 
@@ -41,7 +56,7 @@ async function collect(ids: AsyncIterable<number>): Promise<{ rate: number; ids:
   let started = 0;
   for await (const id of ids) {
     started ||= performance.now();
-    if (answer.push(id) > DECODE_TOKENS) break;
+    if (answer.push(id) > decodeTokens) break;
   }
   return { rate: perSecond(answer.length - 1, started), ids: answer };
 }
@@ -49,7 +64,7 @@ async function collect(ids: AsyncIterable<number>): Promise<{ rate: number; ids:
 async function ours(threads: number): Promise<Engine> {
   const model = await LanguageModel.load(file, { threads, contextLength: CONTEXT });
   async function* answer(prompt: number[]) {
-    const options = { maxTokens: DECODE_TOKENS + 1, ignoreEndOfText: true };
+    const options = { maxTokens: decodeTokens + 1, ignoreEndOfText: true };
     for await (const { id } of model.generate(Uint32Array.from(prompt), options)) yield id;
   }
   return {
@@ -87,30 +102,45 @@ function ratio(our: number[], their: number[]): { median: number; best: number }
   return { median: Number((a.median / b.median).toFixed(2)), best: Number((a.max / b.max).toFixed(2)) };
 }
 
-/** Gigabytes a second that so many threads read from memory. */
-function readBandwidth(threads: number): number {
-  const args = ['run', '--release', '--quiet', '-p', 'dyadic-tensor', '--example', 'read_bandwidth', '--'];
-  return Number(execFileSync('cargo', [...args, String(threads)], { cwd: root, encoding: 'utf8' }));
-}
-
 /** How many tokens two answers have in common before they part. */
 function agreement(a: number[], b: number[]): number {
   const parted = a.findIndex((id, i) => id !== b[i]);
   return parted < 0 ? a.length : parted;
 }
 
-async function compare(threads: number, weightBytes: number): Promise<Row> {
+/** What a token costs: bytes of weights that a decode reads, and operations for each token of a prompt and for its logits. */
+interface Cost {
+  bytes: number;
+  operations: number;
+  logits: number;
+}
+
+function costOf(tensors: readonly TensorInfo[]): Cost {
+  const head = tensors.some(({ name }) => name === 'output.weight') ? 'output.weight' : 'token_embd.weight';
+  const read = tensors.filter(({ name }) => name === head || name !== 'token_embd.weight');
+  const operations = ({ shape }: TensorInfo) =>
+    shape.length < 2 ? 0 : 2 * shape.reduce((product, size) => product * size, 1);
+  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+  return {
+    bytes: sum(read.map(({ bytes }) => bytes ?? 0)),
+    operations: sum(read.filter(({ name }) => name !== head).map(operations)),
+    logits: sum(read.filter(({ name }) => name === head).map(operations)),
+  };
+}
+
+async function compare(threads: number, cost: Cost): Promise<Row> {
   const engines = { ours: await ours(threads), theirs: await theirs(threads) };
   const sides = ['ours', 'theirs'] as const;
   const prompts = { ours: [] as number[], theirs: [] as number[] };
   const decodes = { ours: [] as number[], theirs: [] as number[] };
   const answers = { ours: [] as number[], theirs: [] as number[] };
   const opening = theirModel.tokenize('Once upon a time,').map(Number);
+  const limits = machineLimits(threads);
   // The first round warms both up.
   for (let round = 0; round <= Number(values.rounds); round++) {
     // Ids that make no sense, other ones each time.
-    const ids = Array.from({ length: PROMPT_TOKENS }, (_, i) => 300 + i * 7 + round * 11);
-    for (const side of sides) {
+    const ids = Array.from({ length: promptTokens }, (_, i) => 300 + i * 7 + round * 11);
+    for (const side of promptTokens > 0 ? sides : []) {
       const rate = await engines[side].prompt(ids);
       if (round > 0) prompts[side].push(rate);
       // Threads that still wait for work would take a core from the next turn.
@@ -124,31 +154,37 @@ async function compare(threads: number, weightBytes: number): Promise<Row> {
     }
   }
   for (const side of sides) await engines[side].dispose();
-  const readGBps = readBandwidth(threads);
-  const roofline = (readGBps * 1e9) / weightBytes;
-  return {
-    threads,
+  const round = (value: number) => Number(value.toPrecision(3));
+  const roofline = limits.memoryBytes / cost.bytes;
+  const promptOperations = cost.operations + cost.logits / promptTokens;
+  const prompt = promptTokens > 0 && {
     promptOurs: summarize(prompts.ours),
     promptTheirs: summarize(prompts.theirs),
     promptRatio: ratio(prompts.ours, prompts.theirs),
+    promptFractionOfInt8: round((Math.max(...prompts.ours) * promptOperations) / limits.int8Operations),
+  };
+  return {
+    threads,
+    ...prompt,
     decodeOurs: summarize(decodes.ours),
     decodeTheirs: summarize(decodes.theirs),
     decodeRatio: ratio(decodes.ours, decodes.theirs),
-    sameTokens: `${agreement(answers.ours, answers.theirs)} of ${DECODE_TOKENS + 1}`,
-    readGBps,
+    sameTokens: `${agreement(answers.ours, answers.theirs)} of ${decodeTokens + 1}`,
+    weightBytesPerToken: cost.bytes,
+    operationsPerToken: cost.operations + cost.logits,
+    readGBps: round(limits.memoryBytes / 1e9),
+    int8Gops: round(limits.int8Operations / 1e9),
     rooflineDecode: Math.round(roofline),
-    fractionOfRoofline: Number((Math.max(...decodes.ours) / roofline).toFixed(2)),
+    fractionOfRoofline: round(Math.max(...decodes.ours) / roofline),
   };
 }
 
 const name = `node-llama-cpp 3.22.1 (llama.cpp ${llama.llamaCppRelease.release}), ${path.basename(file)}`;
 await record(name, async () => {
   const { tensors } = await inspectModel(file);
-  const weightBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   const rows: Row[] = [];
-  for (const threads of values.threads.split(',').map(Number)) {
-    rows.push(await compare(threads, weightBytes));
-  }
+  for (const threads of values.threads.split(',').map(Number))
+    rows.push(await compare(threads, costOf(tensors)));
   return rows;
 });
 await theirModel.dispose();

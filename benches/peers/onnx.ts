@@ -1,8 +1,9 @@
-// The smallest writer of ONNX models that a benchmark needs: one node, f32 tensors (https://onnx.ai/onnx/repo-docs/IR.html).
+// The smallest writer of ONNX models that a benchmark needs: one node, f32 tensors in and out (https://onnx.ai/onnx/repo-docs/IR.html).
 
 type Field = Uint8Array | string | number;
 
 const FLOAT = 1;
+const UINT8 = 2;
 const ATTRIBUTE = { float: 1, int: 2, string: 3 } as const;
 
 function varint(value: number): number[] {
@@ -39,26 +40,52 @@ function attribute(name: string, content: number | string): Uint8Array {
   return message(field(1, name), float, field(20, ATTRIBUTE.float));
 }
 
-/** A model of one operator from inputs of these shapes to the output `Y`, shaped like the first. */
+/** A tensor that the model holds. */
+export interface Constant {
+  shape: readonly number[];
+  data: Uint8Array | Float32Array;
+}
+
+function constant(name: string, { shape, data }: Constant): Uint8Array {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const type = data instanceof Float32Array ? FLOAT : UINT8;
+  return message(...shape.map((size) => field(1, size)), field(2, type), field(8, name), field(9, bytes));
+}
+
+/** What {@link oneNode} takes where a model is more than an operator of the standard. */
+export interface NodeOptions {
+  /** Who defined the operator; ONNX where absent. */
+  domain?: string;
+  /** Inputs after the others that never change. */
+  constants?: Readonly<Record<string, Constant>>;
+  /** The shape of the output; that of the first input where absent. */
+  output?: readonly number[];
+}
+
+/** A model of one operator from inputs of these shapes to the output `Y`. */
 export function oneNode(
   operator: string,
   inputs: Readonly<Record<string, readonly number[]>>,
   attributes: Readonly<Record<string, number | string>> = {},
+  { domain = '', constants = {}, output }: NodeOptions = {},
 ): Uint8Array {
-  const names = Object.keys(inputs);
+  const names = [...Object.keys(inputs), ...Object.keys(constants)];
   const [first = []] = Object.values(inputs);
   const node = message(
     ...names.map((name) => field(1, name)),
     field(2, 'Y'),
     field(4, operator),
     ...Object.entries(attributes).map(([name, content]) => field(5, attribute(name, content))),
+    field(7, domain),
   );
   const graph = message(
     field(1, node),
     field(2, operator),
+    ...Object.entries(constants).map(([name, content]) => field(5, constant(name, content))),
     ...Object.entries(inputs).map(([name, shape]) => field(11, value(name, shape))),
-    field(12, value('Y', first)),
+    field(12, value('Y', output ?? first)),
   );
-  const opset = message(field(1, ''), field(2, 20));
-  return message(field(1, 9), field(7, graph), field(8, opset));
+  const opset = (name: string, version: number) => field(8, message(field(1, name), field(2, version)));
+  const others = domain === '' ? [] : [opset(domain, 1)];
+  return message(field(1, 9), field(7, graph), opset('', 20), ...others);
 }

@@ -162,12 +162,14 @@ def main() -> None:
     floats, integers = (options.out / f"{options.model}-{kind}.onnx" for kind in ("f32", "int8"))
     onnx.save(to_onnx(Graph.read(HERE / f"fashion-{options.model}" / "model.safetensors")), floats)
     calibration = data.load(options.data, "train").images[:CALIBRATION_IMAGES]
-    # Unsigned activations and signed weights: the pair of the dot-product instructions of x86.
+    # The fastest of its kind in onnxruntime: unsigned activations and signed weights are what the dot products of x86 take, and sums and GELU
+    # stay in float32, where they are one node.
     quantization.quantize_static(
         floats,
         integers,
         Calibration(data.to_input(calibration).numpy()),
         quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "MatMul"],
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,

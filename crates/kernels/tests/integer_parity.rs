@@ -22,7 +22,7 @@ trait Any: Copy + Default + PartialEq + std::fmt::Debug {
 macro_rules! any {
     ($($ty:ty),*) => {$(
         impl Any for $ty {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap, reason = "any bits")]
+            #[expect(clippy::cast_possible_truncation, reason = "any bits")]
             #[allow(clippy::cast_lossless, reason = "one macro for all types")]
             fn any(rng: &mut Rng) -> Self {
                 match rng.below(8) {
@@ -287,7 +287,7 @@ fn softmaxes() {
         for one in [1, 7, 20, 300, 65_535] {
             let exp = ShiftExp::new(one, 15).unwrap();
             check("shiftmax", &x, x.len(), |k, x, out: &mut [i8]| {
-                k.shiftmax_i8(x, width, exp, out)
+                k.shiftmax_i8(x, width, exp, out);
             });
             check("shiftmax", &x, x.len(), |k, x, out: &mut [i16]| {
                 k.shiftmax_i16(x, width, exp, out);

@@ -27,7 +27,7 @@ impl Conv2d {
     pub fn is_valid(&self) -> bool {
         let fits = |i: usize| {
             let padded = self.padding[i].checked_mul(2)?.checked_add(self.input[i])?;
-            let small = padded <= isize::MAX as usize && self.padding[i] < self.kernel[i];
+            let small = isize::try_from(padded).is_ok() && self.padding[i] < self.kernel[i];
             (small && self.stride[i] > 0 && (1..=padded).contains(&self.kernel[i])).then_some(())
         };
         let sizes = || {

@@ -44,7 +44,7 @@ pub fn add(a: &[i16], a_exponent: i32, b: &[i16], b_exponent: i32, out: &mut [i3
     assert!(a.len() == b.len() && a.len() == out.len(), "elements");
     let exponent = a_exponent.max(b_exponent);
     // From 17 bits on nothing is left.
-    let shift = |from: i32| (i64::from(exponent) - i64::from(from)).min(17).unsigned_abs() as u32;
+    let shift = |from: i32| exponent.abs_diff(from).min(17);
     let (a_shift, b_shift) = (shift(a_exponent), shift(b_exponent));
     for ((&a, &b), out) in a.iter().zip(b).zip(out) {
         let sum = shift_right_even(a.into(), a_shift) + shift_right_even(b.into(), b_shift);

@@ -117,7 +117,7 @@ macro_rules! integer {
 
 integer!(i8, i16, i32);
 
-/// The last step of an op: a zero point is added, then the result is limited. Limits are also how ReLU and results of 4 bits are said.
+/// The last step of an op: a zero point is added, then the result is limited. Limits are also how `ReLU` and results of 4 bits are said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {
     /// The integer that stands for 0.

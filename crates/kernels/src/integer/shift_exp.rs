@@ -43,7 +43,7 @@ impl ShiftExp {
         let p = (d + (d >> 1) - (d >> 4)).max(-i64::from(self.bits) * one);
         let k = -p / one;
         #[expect(clippy::cast_possible_truncation, reason = "0 to bits, and one to 2 one")]
-        self.from_parts(k as i32, (p + one * k + 2 * one) as i32)
+        self.shifted(k as i32, (p + one * k + 2 * one) as i32)
     }
 
     /// The same of a difference of two i8, −255 to 0, without a division.
@@ -52,13 +52,15 @@ impl ShiftExp {
         let limit = -self.bits.cast_signed() * self.one.min(512);
         let p = (d + (d >> 1) - (d >> 4)).max(limit);
         let k = (-p * self.reciprocal) >> 20;
-        self.from_parts(k, p + self.one * k + 2 * self.one)
+        self.shifted(k, p + self.one * k + 2 * self.one)
     }
 
     #[inline(always)]
-    fn from_parts(self, k: i32, twice: i32) -> i32 {
+    fn shifted(self, k: i32, twice: i32) -> i32 {
         let bits = self.bits.cast_signed();
-        // k = bits shifts right by one.
-        ((i64::from(twice) << (bits - k)) >> 1) as i32
+        // k = bits shifts right by one. At most one · 2^bits.
+        #[expect(clippy::cast_possible_truncation, reason = "an i32 by `new`")]
+        let exp = ((i64::from(twice) << (bits - k)) >> 1) as i32;
+        exp
     }
 }

@@ -12,13 +12,22 @@
 //! |acc| ≤ 255 · 128 · tokens < 2^31 for up to [`MAX_TOKENS`] tokens. One division a row: the quotient is a product with the reciprocal of Σ,
 //! corrected by one.
 
+#![cfg_attr(
+    all(target_arch = "x86_64", not(test)),
+    expect(clippy::wildcard_imports, reason = "intrinsics name themselves")
+)]
+
 mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 use super::dyadic::{Dyadic, Output};
 use super::linear::{HEADER, Matrix, Rows, TILE_ROWS, Vector, WeightBits};
 use super::shift_exp::ShiftExp;
 use super::{ibert, loop_op};
-use crate::registry::Kernels;
+use crate::isa::Isa;
+use crate::registry::{Kernel, Kernels, Op};
 
 /// The most tokens: 255 · 65 793 < 2^24.
 pub const MAX_TOKENS: usize = 65_793;
@@ -105,12 +114,29 @@ pub struct AttentionScratch {
     sums: Vec<i32>,
 }
 
-loop_op! {
-    /// Exponentials of scores.
-    static EXPONENTIALS: ExponentialsFn = "exponentials_i8_u8",
-    fn(x: &[i8], width: usize, table: &[u8; 256], out: &mut [u8], sums: &mut [u32]),
-    scalar::exponentials,
-}
+/// A kernel of `exponentials_i8_u8`: exponentials of the distances from the greatest of each row, and the sum of each row.
+///
+/// Its contract: the instruction set is supported, `x` and `out` are as many rows of `width`, 1 to [`MAX_TOKENS`], as there are sums.
+pub(crate) type ExponentialsFn =
+    unsafe fn(x: &[i8], width: usize, table: &[u8; 256], out: &mut [u8], sums: &mut [u32]);
+
+/// Exponentials of scores.
+pub(crate) static EXPONENTIALS: Op<ExponentialsFn> = Op {
+    name: "exponentials_i8_u8",
+    kernels: &[
+        Kernel {
+            name: "exponentials_i8_u8__scalar",
+            isa: Isa::Scalar,
+            function: scalar::exponentials,
+        },
+        #[cfg(target_arch = "x86_64")]
+        Kernel {
+            name: "exponentials_i8_u8__avx512",
+            isa: Isa::Avx512,
+            function: avx512::exponentials,
+        },
+    ],
+};
 
 loop_op! {
     /// The deferred division.

@@ -29,7 +29,6 @@ pub(super) fn exponentials(
 }
 
 /// `round(acc · scale / total)`, ties away from zero, limited.
-#[expect(clippy::cast_possible_truncation, reason = "the ranges that the comments state")]
 #[inline(always)]
 pub(super) fn divide(acc: &[i32], total: u32, scale: Dyadic, output: Output, out: &mut [i8]) {
     let multiplier = u64::from(scale.multiplier().unsigned_abs());

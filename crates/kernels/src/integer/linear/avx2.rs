@@ -62,8 +62,8 @@ unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) ->
         for group in 0..GROUPS {
             // SAFETY: the quad is of the tile.
             let w = unsafe { load(product.bits, vectors, column, group) };
-            for t in 0..T {
-                acc[t][group] = _mm256_add_epi32(acc[t][group], _mm256_madd_epi16(w, words[t]));
+            for (acc, words) in acc.iter_mut().zip(words) {
+                acc[group] = _mm256_add_epi32(acc[group], _mm256_madd_epi16(w, words));
             }
         }
     }

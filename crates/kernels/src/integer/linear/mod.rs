@@ -32,6 +32,8 @@ mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dotprod;
 
+use std::ffi::c_void;
+
 use super::dyadic::{Dyadic, Integer, Output};
 use crate::isa::Isa;
 use crate::registry::{Kernel, Kernels, Op};
@@ -335,7 +337,7 @@ pub(crate) struct Product {
     signed: bool,
     tokens: usize,
     /// `rows` results for each token, `out_stride` results apart.
-    out: *mut u8,
+    out: *mut c_void,
     out_stride: usize,
     results: Results,
     output: Output,

@@ -46,10 +46,10 @@ unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) ->
         for group in 0..GROUPS {
             // SAFETY: the quad is of the tile.
             let w = unsafe { load(product.bits, vectors, column, group) };
-            for t in 0..T {
-                let [low, high] = &mut acc[t][group];
-                *low = vpadalq_s16(*low, vmull_s8(vget_low_s8(w), vget_low_s8(x[t])));
-                *high = vpadalq_s16(*high, vmull_high_s8(w, x[t]));
+            for (acc, x) in acc.iter_mut().zip(x) {
+                let [low, high] = &mut acc[group];
+                *low = vpadalq_s16(*low, vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+                *high = vpadalq_s16(*high, vmull_high_s8(w, x));
             }
         }
     }

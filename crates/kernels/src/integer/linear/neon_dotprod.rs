@@ -41,8 +41,8 @@ unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) ->
         for group in 0..GROUPS {
             // SAFETY: the quad is of the tile.
             let w = unsafe { load(product.bits, vectors, column, group) };
-            for t in 0..T {
-                acc[t][group] = dot(acc[t][group], w, x[t]);
+            for (acc, x) in acc.iter_mut().zip(x) {
+                acc[group] = dot(acc[group], w, x);
             }
         }
     }

@@ -6,7 +6,16 @@
 //!              i = x + 32768 >> 7, fraction = x + 32768 mod 128
 //! ```
 
+#![cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "intrinsics name themselves"))]
+
 mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
 use super::loop_op;
 use crate::isa::Isa;
@@ -21,7 +30,15 @@ pub(crate) type LookupI8Fn = unsafe fn(x: &[i8], table: &[i8; 256], out: &mut [i
 /// See [`Kernels::lookup`].
 pub(crate) static LOOKUP_I8: Op<LookupI8Fn> = Op {
     name: "lookup_i8",
-    kernels: &[Kernel { name: "lookup_i8__scalar", isa: Isa::Scalar, function: scalar::lookup_i8 }],
+    kernels: &[
+        Kernel { name: "lookup_i8__scalar", isa: Isa::Scalar, function: scalar::lookup_i8 },
+        #[cfg(target_arch = "x86_64")]
+        Kernel { name: "lookup_i8__avx2", isa: Isa::Avx2, function: avx2::lookup_i8 },
+        #[cfg(target_arch = "x86_64")]
+        Kernel { name: "lookup_i8__avx512", isa: Isa::Avx512, function: avx512::lookup_i8 },
+        #[cfg(target_arch = "aarch64")]
+        Kernel { name: "lookup_i8__neon", isa: Isa::Neon, function: neon::lookup_i8 },
+    ],
 };
 
 loop_op! {

@@ -124,7 +124,7 @@ pub fn index_softmax(x: &[i32], clip: i32, table: &[u8; 32], out: &mut [u8]) {
     let clip = i64::from(clip);
     let exp = |x: i32| {
         let index = (max - i64::from(x)).min(clip) * 31 / clip;
-        u64::from(table[index.cast_unsigned() as usize])
+        u64::from(table[usize::try_from(index).expect("0 to 31")])
     };
     let sum: u64 = x.iter().map(|&x| exp(x)).sum();
     for (&x, out) in x.iter().zip(out) {

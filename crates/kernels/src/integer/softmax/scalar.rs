@@ -20,7 +20,6 @@ fn sum(row: &[i8], max: i8, table: &[u16; 256]) -> u32 {
     row.iter().map(|&x| u32::from(table[distance(max, x)])).sum()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "limited to 255")]
 #[inline(always)]
 pub(super) fn softmax_u8(x: &[i8], width: usize, table: &[u16; 256], out: &mut [u8]) {
     for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
@@ -34,7 +33,6 @@ pub(super) fn softmax_u8(x: &[i8], width: usize, table: &[u16; 256], out: &mut [
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "limited to 32767")]
 #[inline(always)]
 pub(super) fn softmax_u15(x: &[i8], width: usize, table: &[u16; 256], out: &mut [i16]) {
     for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {

@@ -8,7 +8,7 @@ from layers import FashionCnn, FashionVit
 
 
 def main() -> None:
-    options = training.arguments(__doc__, epochs=18)
+    options = training.arguments(__doc__, epochs=15)
     network = training.train(
         FashionVit(),
         data.load(options.data, "train"),

@@ -97,3 +97,14 @@ export {
   type TensorOptions,
   type TensorSource,
 } from './tensor.ts';
+export type {
+  Classification,
+  ClassifyOptions,
+  ImageSource,
+  PixelImage,
+  VisionDescription,
+  VisionFile,
+  VisionLoadOptions,
+  VisionNode,
+} from './vision/types.ts';
+export { VisionTransformer } from './vision/vision-transformer.ts';

@@ -1,5 +1,6 @@
 import { bench } from './bench.ts';
 import { chat } from './chat.ts';
+import { classify } from './classify.ts';
 import type { Command } from './command.ts';
 import { doctor } from './doctor.ts';
 import { formats } from './formats/index.ts';
@@ -17,6 +18,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   pull,
   list,
   inspect,
+  classify,
   tokenize,
   perplexity,
   bench,

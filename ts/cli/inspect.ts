@@ -1,13 +1,37 @@
 import { inspectModel } from '../llm/files.ts';
-import { mebibytes } from '../models/cache.ts';
+import { fileSize, mebibytes } from '../models/cache.ts';
+import type { VisionFile } from '../vision/types.ts';
+import { inspectVision } from '../vision/vision-transformer.ts';
 import type { Command } from './command.ts';
-import { table } from './terminal.ts';
+import { type Terminal, table } from './terminal.ts';
 
 const MAX_VALUE_LENGTH = 80;
 
 function oneLine(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH - 1)}…` : text;
+}
+
+/** Files of integers are named by a path: what is no file is left to the models with names. */
+async function visionFile(model: string): Promise<VisionFile | undefined> {
+  return (await fileSize(model)) === undefined ? undefined : inspectVision(model);
+}
+
+async function writeVision(terminal: Terminal, file: VisionFile): Promise<void> {
+  const { name, mode, labels, input, weights, nodes } = file;
+  await terminal.write(`${terminal.paint('bold', name)}\n`);
+  await terminal.write(
+    `integers alone (${mode}), ${(weights / 1e6).toFixed(2)} M weights, images of ${input.width} x ${input.height} x ${input.channels}, ${labels.length} classes\n\n`,
+  );
+  const rows = nodes.map(({ name: node, op, shape, bits, weightBits }, index) => [
+    index,
+    op,
+    node,
+    shape.join(' x '),
+    `int${bits}`,
+    weightBits === null ? '' : `weights int${weightBits}`,
+  ]);
+  await terminal.write(table(rows));
 }
 
 /** `dyadic inspect`: what is in a model file. */
@@ -20,9 +44,15 @@ export const inspect: Command = {
   },
   examples: [
     ['dyadic inspect smollm2', 'metadata, and tensors by type'],
+    ['dyadic inspect ./model.dyadic', 'the nodes of a network of integers'],
     ['dyadic inspect ./model.gguf --json', 'all of it, for a program'],
   ],
   async run({ positionals, values, terminal }) {
+    const vision = await visionFile(positionals[0] ?? '');
+    if (vision !== undefined) {
+      await (terminal.json ? terminal.writeJson(vision) : writeVision(terminal, vision));
+      return undefined;
+    }
     const file = await inspectModel(positionals[0] ?? '');
     if (terminal.json) {
       await terminal.writeJson(file);

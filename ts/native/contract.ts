@@ -5,6 +5,7 @@
 
 import type { NativeLaboratory } from './laboratory-contract.ts';
 import type { NativeOps } from './ops-contract.ts';
+import type { NativeVisionModels } from './vision-contract.ts';
 
 export interface NativeError {
   code: string;
@@ -184,7 +185,7 @@ export interface NativeHeader {
   order: number[];
 }
 
-export interface NativeBinding extends NativeOps, NativeLaboratory {
+export interface NativeBinding extends NativeOps, NativeLaboratory, NativeVisionModels {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;

@@ -10,6 +10,7 @@ mod check;
 mod error;
 mod file;
 mod graph;
+mod image;
 mod memory;
 mod model;
 mod prepare;
@@ -20,5 +21,6 @@ pub use graph::{
     Description, Graph, Matrix, Mode, Node, NormChannel, NormKind, Op, Shape, Softmax, Width,
     Windows,
 };
+pub use image::{Image, ImageError};
 pub use memory::Value;
 pub use model::{IntegerModel, ModelOptions};

@@ -18,3 +18,4 @@ pub mod machine;
 pub mod model;
 pub mod ops;
 pub mod tensor;
+pub mod vision;

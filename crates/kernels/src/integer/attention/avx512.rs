@@ -37,11 +37,12 @@ pub(super) unsafe fn exponentials(
             sum = _mm512_add_epi64(sum, _mm512_sad_epu8(found, _mm512_setzero_si512()));
             // SAFETY: the mask has only bytes of the row, and `out` is as long.
             unsafe {
-                _mm512_mask_storeu_epi8(out.as_mut_ptr().add(start).cast(), mask(start), found)
+                _mm512_mask_storeu_epi8(out.as_mut_ptr().add(start).cast(), mask(start), found);
             };
         }
+        let sum = _mm512_reduce_add_epi64(sum).cast_unsigned();
         #[expect(clippy::cast_possible_truncation, reason = "255 for each of at most 65 793 bytes")]
-        let sum = _mm512_reduce_add_epi64(sum) as u32;
+        let sum = sum as u32;
         *total = sum;
     }
 }
@@ -57,6 +58,6 @@ fn greatest(x: __m512i) -> i8 {
     let x = _mm_min_epu8(x, _mm_srli_epi16::<8>(x));
     let least = _mm_extract_epi8::<0>(_mm_minpos_epu16(x));
     #[expect(clippy::cast_possible_truncation, reason = "a byte")]
-    let byte = (least ^ 0x7F) as u8;
-    byte.cast_signed()
+    let byte = (least ^ 0x7F) as i8;
+    byte
 }

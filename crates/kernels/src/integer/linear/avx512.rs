@@ -3,9 +3,11 @@
 //! Its unsigned operand is the activation: signed ones are taken as x + 128, and 128 times the sum of the weights comes off the bias. Up to six tokens
 //! by four tiles are held in registers, so that a weight is loaded once for six products and an activation once for four.
 
+#![expect(clippy::needless_range_loop, reason = "indices are unrolled into registers")]
+
 use std::arch::x86_64::*;
 
-use super::{HEADER, PAIR, Product, Results, TILE_ROWS, Vector, WeightBits};
+use super::{HEADER, Product, Results, TILE_ROWS, Vector, WeightBits};
 
 /// A tile's numbers of the last step, in 64-bit lanes: even rows and odd rows.
 struct Scales {
@@ -66,91 +68,34 @@ unsafe fn block<const T: usize, const V: usize>(
     token: usize,
     tile: usize,
 ) -> usize {
-    let first = product.tiles.wrapping_add(tile * product.tile_len);
-    let tiles: [*const Vector; V] =
-        std::array::from_fn(|v| first.wrapping_add(v * product.tile_len));
-    let x = product.x.wrapping_add(token * product.x_stride);
-    let flip = _mm512_set1_epi8(if product.signed { i8::MIN } else { 0 });
-    let mut acc = [[_mm512_setzero_si512(); V]; T];
-    for v in 0..V {
-        // SAFETY: a tile begins with its header.
-        let (bias, sums) = unsafe { (load(tiles[v]), load(tiles[v].add(1))) };
-        let offset = if product.signed { _mm512_slli_epi32::<7>(sums) } else { flip };
-        let start = _mm512_sub_epi32(bias, offset);
-        for acc in &mut acc {
-            acc[v] = start;
-        }
-    }
-    let columns = product.columns;
-    // SAFETY: quads before `columns / 4` and pairs before `columns / 8` are of the tokens and tiles; the rest of the columns is copied.
+    let mut sums = [[_mm512_setzero_si512(); T]; V];
+    // SAFETY: the product has the tokens and tiles.
     unsafe {
-        let quad = |t: usize, column: usize| {
-            let from = x.wrapping_add(t * product.x_stride + column);
-            from.cast::<i32>().read_unaligned()
-        };
-        let rest = |t: usize, column: usize| {
-            let mut bytes = [0u8; 4];
-            for (i, byte) in bytes.iter_mut().enumerate().take(columns.saturating_sub(column)) {
-                *byte = *x.wrapping_add(t * product.x_stride + column + i);
-            }
-            i32::from_le_bytes(bytes)
-        };
         match product.bits {
-            WeightBits::Eight => {
-                for index in 0..columns / 4 {
-                    let w = std::array::from_fn(|v| load(tiles[v].wrapping_add(HEADER + index)));
-                    let x = std::array::from_fn(|t| quad(t, 4 * index));
-                    step(&mut acc, &w, &x, flip);
-                }
-                if !columns.is_multiple_of(4) {
-                    let index = columns / 4;
-                    let w = std::array::from_fn(|v| load(tiles[v].wrapping_add(HEADER + index)));
-                    let x = std::array::from_fn(|t| rest(t, 4 * index));
-                    step(&mut acc, &w, &x, flip);
-                }
-            }
-            WeightBits::Four => {
-                for index in 0..columns.div_ceil(PAIR) {
-                    let packed: [__m512i; V] =
-                        std::array::from_fn(|v| load(tiles[v].wrapping_add(HEADER + index)));
-                    for half in 0..2 {
-                        let w = if half == 0 {
-                            std::array::from_fn(|v| nibbles(packed[v]))
-                        } else {
-                            std::array::from_fn(|v| nibbles(_mm512_srli_epi16::<4>(packed[v])))
-                        };
-                        let column = PAIR * index + 4 * half;
-                        let x = if column + 4 <= columns {
-                            std::array::from_fn(|t| quad(t, column))
-                        } else {
-                            std::array::from_fn(|t| rest(t, column))
-                        };
-                        step(&mut acc, &w, &x, flip);
-                    }
-                }
-            }
+            WeightBits::Eight => add_products::<T, V, false>(product, token, tile, &mut sums),
+            WeightBits::Four => add_products::<T, V, true>(product, token, tile, &mut sums),
         }
     }
-    for v in 0..V {
+    for (v, values) in sums.iter_mut().enumerate() {
+        let vectors = product.tiles.wrapping_add((tile + v) * product.tile_len);
         // SAFETY: a tile begins with its header.
-        let scales = unsafe { Scales::of(tiles[v], product.output.zero_point) };
-        let mut values: [__m512i; T] = std::array::from_fn(|t| acc[t][v]);
+        let scales = unsafe { Scales::of(vectors, product.output.zero_point) };
         if let Some(shifts) = scales.high {
             let zero = _mm512_set1_epi32(product.output.zero_point);
             let (min, max) =
                 (_mm512_set1_epi32(product.output.min), _mm512_set1_epi32(product.output.max));
-            for value in &mut values {
+            for value in &mut *values {
                 let [even, odd] = scales.products(*value);
                 let high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd);
                 let shifted = _mm512_add_epi32(_mm512_srav_epi32(high, shifts), zero);
                 *value = _mm512_min_epi32(_mm512_max_epi32(shifted, min), max);
             }
         } else {
-            for value in &mut values {
+            for value in &mut *values {
                 scales.finish(value, product);
             }
         }
-        for (t, value) in values.into_iter().enumerate() {
+        for (t, &value) in values.iter().enumerate() {
             // SAFETY: the tokens and rows are of the product.
             unsafe { store(product, token + t, (tile + v) * TILE_ROWS, value) };
         }
@@ -158,21 +103,98 @@ unsafe fn block<const T: usize, const V: usize>(
     V
 }
 
-/// Adds the products of a quad.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn step<const T: usize, const V: usize>(
-    acc: &mut [[__m512i; V]; T],
-    w: &[__m512i; V],
-    x: &[i32; T],
-    flip: __m512i,
+/// The bias and the products of `T` tokens with `V` tiles, of nibbles or of bytes.
+///
+/// A function of its own, in which accumulators are indexed by constants alone: else they would live in memory.
+///
+/// # Safety
+/// As [`Product`] says, and it has the tokens and tiles.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn add_products<const T: usize, const V: usize, const NIBBLES: bool>(
+    product: &Product,
+    token: usize,
+    tile: usize,
+    sums: &mut [[__m512i; T]; V],
 ) {
-    for t in 0..T {
-        let x = _mm512_xor_si512(_mm512_set1_epi32(x[t]), flip);
-        for v in 0..V {
-            acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], x, w[v]);
+    let first = product.tiles.wrapping_add(tile * product.tile_len);
+    let tile = |v: usize| first.wrapping_add(v * product.tile_len);
+    let (x, stride) = (product.x.wrapping_add(token * product.x_stride), product.x_stride);
+    let flip = _mm512_set1_epi8(if product.signed { i8::MIN } else { 0 });
+    let mut acc = [[_mm512_setzero_si512(); V]; T];
+    for v in 0..V {
+        // SAFETY: a tile begins with its header.
+        let (bias, sums) = unsafe { (load(tile(v)), load(tile(v).add(1))) };
+        let offset = if product.signed { _mm512_slli_epi32::<7>(sums) } else { flip };
+        let start = _mm512_sub_epi32(bias, offset);
+        for t in 0..T {
+            acc[t][v] = start;
         }
     }
+    let quads = product.columns / 4;
+    for quad in 0..quads {
+        // SAFETY: the quad is of the tiles and tokens.
+        unsafe {
+            let w = weights::<V, NIBBLES>(first, product.tile_len, quad);
+            for t in 0..T {
+                let four = x.wrapping_add(t * stride + 4 * quad).cast::<i32>().read_unaligned();
+                let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+                for v in 0..V {
+                    acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], four, w[v]);
+                }
+            }
+        }
+    }
+    let rest = product.columns % 4;
+    if rest > 0 {
+        // SAFETY: the tiles are padded to whole quads, and `rest` columns of the tokens are copied.
+        unsafe {
+            let w = weights::<V, NIBBLES>(first, product.tile_len, quads);
+            for t in 0..T {
+                let mut bytes = [0u8; 4];
+                let from = x.wrapping_add(t * stride + 4 * quads);
+                from.copy_to_nonoverlapping(bytes.as_mut_ptr(), rest);
+                let four = _mm512_set1_epi32(i32::from_le_bytes(bytes));
+                let four = _mm512_xor_si512(four, flip);
+                for v in 0..V {
+                    acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], four, w[v]);
+                }
+            }
+        }
+    }
+    for t in 0..T {
+        for v in 0..V {
+            sums[v][t] = acc[t][v];
+        }
+    }
+}
+
+/// A quad of `V` tiles as signed bytes.
+///
+/// # Safety
+/// The tiles, `tile_len` vectors each from `first` on, have the quad.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn weights<const V: usize, const NIBBLES: bool>(
+    first: *const Vector,
+    tile_len: usize,
+    quad: usize,
+) -> [__m512i; V] {
+    let mut w = [_mm512_setzero_si512(); V];
+    for (v, w) in w.iter_mut().enumerate() {
+        let tile = first.wrapping_add(v * tile_len + HEADER);
+        // SAFETY: the tile has the vector.
+        *w = unsafe {
+            if !NIBBLES {
+                load(tile.wrapping_add(quad))
+            } else if quad.is_multiple_of(2) {
+                nibbles(load(tile.wrapping_add(quad / 2)))
+            } else {
+                nibbles(_mm512_srli_epi16::<4>(load(tile.wrapping_add(quad / 2))))
+            }
+        };
+    }
+    w
 }
 
 /// # Safety

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
-import { machineLimits } from '../../ts/cli/bench-kernels.ts';
+import { type Limits, machineLimits } from '../../ts/cli/bench-kernels.ts';
 import { type FormatString, linear, type PackedWeights, packWeights, Tensor } from '../../ts/index.ts';
 import { type Row, record } from '../lib/results.ts';
 import { summarize } from '../lib/statistics.ts';
@@ -13,7 +13,7 @@ const ROWS = 4096;
 const COLUMNS = 4096;
 
 const { values } = parseArgs({
-  options: { threads: { type: 'string', default: '1,2' }, rounds: { type: 'string', default: '15' } },
+  options: { threads: { type: 'string', default: '1,2' }, rounds: { type: 'string', default: '9' } },
 });
 
 interface Case {
@@ -69,14 +69,18 @@ function distance(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(difference / length);
 }
 
-async function compare(item: Case, tensor: Tensor, packed: PackedWeights, threads: number): Promise<Row> {
-  const { bits, group, tokens, theirTables = false } = item;
+async function compare(
+  { bits, group, tokens, theirTables = false }: Case,
+  constants: ReturnType<typeof theirWeights>,
+  packed: PackedWeights,
+  { threads, int8Operations }: Limits,
+): Promise<Row> {
   const model = oneNode(
     'MatMulNBits',
     { X: [tokens, COLUMNS] },
     // Level 4: onnxruntime may use 8-bit activations, as we do.
     { K: COLUMNS, N: ROWS, bits, block_size: group, accuracy_level: 4 },
-    { domain: 'com.microsoft', constants: theirWeights(tensor, item), output: [tokens, ROWS] },
+    { domain: 'com.microsoft', constants, output: [tokens, ROWS] },
   );
   const session = await ort.InferenceSession.create(Buffer.from(model), {
     intraOpNumThreads: threads,
@@ -117,7 +121,6 @@ async function compare(item: Case, tensor: Tensor, packed: PackedWeights, thread
   const [our, other] = [summarize(times.ours), summarize(times.theirs)];
   const ratio = (mine: number, yours: number) => Number((yours / mine).toFixed(2));
   const operations = 2 * ROWS * COLUMNS * tokens;
-  const { int8Operations } = machineLimits(threads);
   return {
     product: `${tokens} x ${COLUMNS} x ${ROWS}, ${bits}-bit, groups of ${group}`,
     threads,
@@ -135,13 +138,13 @@ async function compare(item: Case, tensor: Tensor, packed: PackedWeights, thread
 
 await record(`onnxruntime-node ${ort.env.versions.node}, MatMulNBits`, async () => {
   const rows: Row[] = [];
+  const limits = values.threads.split(',').map((count) => machineLimits(Number(count)));
   for (const item of CASES) {
     const format: FormatString = `int${item.bits}:g${item.group}:f16`;
     const tensor = Tensor.from(noise(ROWS * COLUMNS, 1), { format, shape: [ROWS, COLUMNS] });
     const packed = packWeights(tensor);
-    for (const threads of values.threads.split(',').map(Number)) {
-      rows.push(await compare(item, tensor, packed, threads));
-    }
+    const constants = theirWeights(tensor, item);
+    for (const limit of limits) rows.push(await compare(item, constants, packed, limit));
     packed.dispose();
     tensor.dispose();
   }

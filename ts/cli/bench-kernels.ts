@@ -17,7 +17,7 @@ const PROMPT_TOKENS = 128;
 /** Packed bytes of the matrices that come from memory, one after the other: several times what a cache holds. */
 const MEMORY_BYTES = 160e6;
 /** How long each line is measured, in milliseconds. */
-const DURATION = 200;
+const DURATION = 80;
 
 /** Integers of every width, and everything else that has a kernel of its own. */
 export const KERNEL_FORMATS: readonly FormatString[] = [

@@ -16,6 +16,7 @@ export {
 } from './ops/bessel.ts';
 export {
   type Accuracy,
+  cos,
   type ElementwiseFunction,
   exp,
   exp2,
@@ -27,6 +28,7 @@ export {
   rsqrt,
   sigmoid,
   silu,
+  sin,
   softplus,
   tanh,
 } from './ops/functions.ts';

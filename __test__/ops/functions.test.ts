@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import {
   addRmsNorm,
   attention,
+  cos,
   type ElementwiseFunction,
   exp,
   exp2,
@@ -20,6 +21,7 @@ import {
   rsqrt,
   sigmoid,
   silu,
+  sin,
   softplus,
   tanh,
   vonMisesFisherLogDensity,
@@ -50,6 +52,8 @@ test.each<[string, ElementwiseFunction, (x: number) => number]>([
   ['reluSquared', reluSquared, (x) => Math.max(0, x) ** 2],
   ['softplus', softplus, (x) => Math.log1p(Math.exp(x))],
   ['rsqrt', rsqrt, (x) => 1 / Math.sqrt(x)],
+  ['sin', sin, Math.sin],
+  ['cos', cos, Math.cos],
 ])('%s in each class, in place and not', (_, call, exact) => {
   const x = Float32Array.from({ length: 1001 }, (_, i) => (i - 500) / 130);
   for (const [accuracy, bound] of [

@@ -25,6 +25,8 @@ const FUNCTIONS = [
   'reluSquared',
   'softplus',
   'rsqrt',
+  'sin',
+  'cos',
 ] as const;
 
 /** Options of an element-wise function. */
@@ -80,3 +82,7 @@ export const reluSquared: ElementwiseFunction = elementwise('reluSquared');
 export const softplus: ElementwiseFunction = elementwise('softplus');
 /** `1 / sqrt(x)` */
 export const rsqrt: ElementwiseFunction = elementwise('rsqrt');
+/** The sine of radians, of any size: at most 2 units in the last place from the exact value. */
+export const sin: ElementwiseFunction = elementwise('sin');
+/** The cosine of radians, the same. */
+export const cos: ElementwiseFunction = elementwise('cos');

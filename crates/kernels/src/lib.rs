@@ -24,6 +24,7 @@ pub mod quantize_activations;
 pub mod registry;
 pub mod roofline;
 pub mod rope;
+pub mod sin_cos;
 pub mod softmax;
 
 pub use isa::{Isa, IsaError};

@@ -364,7 +364,7 @@ pub fn top_k(x: &[f32], mut out: Uint32ArraySlice<'_>) -> Result<()> {
     })
 }
 
-/// Function `code % 11` of [`Function::ALL`], in class `code / 11` of [`Accuracy::ALL`].
+/// Function `code % 13` of [`Function::ALL`], in class `code / 13` of [`Accuracy::ALL`].
 #[napi]
 pub fn apply_function(
     code: u32,

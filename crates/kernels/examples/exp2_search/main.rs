@@ -4,7 +4,7 @@
 //!
 //! Two searches: in exact arithmetic on [0, 1] with +, -, *, /, where the figure is digits of relative error; and with fused multiply-adds on
 //! [-1/2, 1/2], where the constants are then rounded to f32 one by one and the figure is the largest error in ULP over every float of the
-//! interval above 2^-11. The same seed finds the same programs. With a folder, `exp2_front.json` and `exp2_front.svg` are written there;
+//! interval above 2^-11. The same seed finds the same programs. With a folder, `exp2_front.json` and `images/exp2_front.svg` are written there;
 //! `docs/exp-search.md` tells how to read them.
 
 #![expect(clippy::print_stdout, reason = "a tool reports what it does")]
@@ -146,7 +146,7 @@ fn main() -> std::io::Result<()> {
         )?;
         let points: Vec<_> = exact.iter().map(|c| (c.cost(), digits(c.error))).collect();
         let known: Vec<_> = known.iter().map(|&(cost, error)| (cost, digits(error))).collect();
-        std::fs::write(folder.join("exp2_front.svg"), plot::svg(&points, &known))?;
+        std::fs::write(folder.join("images/exp2_front.svg"), plot::svg(&points, &known))?;
     }
     Ok(())
 }

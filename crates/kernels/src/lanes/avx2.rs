@@ -8,9 +8,10 @@ use std::arch::x86_64::{
     _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_cvtps_ph,
     _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_i32gather_ps, _mm256_loadu_ps,
     _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm256_mul_ps, _mm256_or_si256, _mm256_permute_ps, _mm256_permutevar8x32_ps, _mm256_round_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_slli_epi32, _mm256_sqrt_ps,
-    _mm256_srai_epi32, _mm256_storeu_ps, _mm256_sub_epi32, _mm256_sub_ps, _mm256_xor_si256,
+    _mm256_movemask_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_or_si256, _mm256_permute_ps,
+    _mm256_permutevar8x32_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setr_epi32, _mm256_slli_epi32, _mm256_sqrt_ps, _mm256_srai_epi32, _mm256_storeu_ps,
+    _mm256_sub_epi32, _mm256_sub_ps, _mm256_xor_si256,
 };
 
 use super::{LANES, Lanes};
@@ -121,6 +122,12 @@ impl Lanes for Avx2 {
         to_int(v: F) -> I = _mm256_cvtps_epi32;
         to_float(v: I) -> F = _mm256_cvtepi32_ps;
         swap_pairs(v: F) -> F = _mm256_permute_ps::<0b10_11_00_01>;
+    }
+
+    #[inline(always)]
+    fn any(self, m: F) -> bool {
+        // SAFETY: a value of this type proves the features.
+        unsafe { _mm256_movemask_ps(_mm256_or_ps(m[0], m[1])) != 0 }
     }
 
     #[inline(always)]

@@ -108,6 +108,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn any(self, m: __mmask16) -> bool {
+        m != 0
+    }
+
+    #[inline(always)]
     fn look_up_16(self, table: &[f32; 16], index: __m512i) -> __m512 {
         // SAFETY: a value of this type proves the features.
         unsafe { _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr())) }

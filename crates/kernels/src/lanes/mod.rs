@@ -82,6 +82,8 @@ pub(crate) trait Lanes: Copy {
     fn is_nan(self, v: Self::F) -> Self::M;
     /// `if m { a } else { b }`
     fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F;
+    /// Whether `m` is true of any lane
+    fn any(self, m: Self::M) -> bool;
 
     /// The bits of `v`
     fn bits(self, v: Self::F) -> Self::I;

@@ -1,4 +1,4 @@
-// Draws docs/softmax.svg: relative error against time of the four algorithms, in the second-level cache and beyond it. Run by hand:
+// Draws docs/images/softmax.svg: relative error against time of the four algorithms, in the second-level cache and beyond it. Run by hand:
 // `node --import tsx benches/softmax-plot.ts`.
 
 import { writeFileSync } from 'node:fs';
@@ -109,5 +109,5 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${hei
 ${parts.join('\n')}
 </svg>
 `;
-writeFileSync(path.join(root, 'docs/softmax.svg'), svg);
+writeFileSync(path.join(root, 'docs/images/softmax.svg'), svg);
 console.table(points);

@@ -80,6 +80,25 @@ export {
   resolveModel,
 } from './models/resolve.ts';
 export * from './ops.ts';
+export {
+  type AllocateBitsOptions,
+  allocateBits,
+  type BitAllocation,
+  type BitChoice,
+} from './quantize/allocate.ts';
+export {
+  type Cost,
+  type DigitEncoding,
+  type EstimateCostOptions,
+  estimateCost,
+  type ModelScaling,
+  type NodeCost,
+  type PartialProductOptions,
+  type PartialProducts,
+  partialProductStats,
+  type ScaleModelOptions,
+  scaleModel,
+} from './quantize/analysis.ts';
 export { type RawArray, readNpy, readNpyBytes, writeNpy } from './tensor/npy.ts';
 export {
   readSafetensors,

@@ -5,6 +5,7 @@
 
 import type { NativeLaboratory } from './laboratory-contract.ts';
 import type { NativeOps } from './ops-contract.ts';
+import type { NativeQuantize } from './quantize-contract.ts';
 import type { NativeVisionModels } from './vision-contract.ts';
 
 export interface NativeError {
@@ -185,7 +186,7 @@ export interface NativeHeader {
   order: number[];
 }
 
-export interface NativeBinding extends NativeOps, NativeLaboratory, NativeVisionModels {
+export interface NativeBinding extends NativeOps, NativeLaboratory, NativeQuantize, NativeVisionModels {
   Hub: new (wake: () => void) => NativeHub;
   loadModel(hub: NativeHub, options: NativeLoadOptions): number;
   inspect(path: string): string;

@@ -17,5 +17,6 @@ pub mod linear;
 pub mod machine;
 pub mod model;
 pub mod ops;
+pub mod quantize;
 pub mod tensor;
 pub mod vision;

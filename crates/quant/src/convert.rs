@@ -116,7 +116,7 @@ impl Converter<'_> {
             Op::Gelu => match self.mode {
                 Mode::Exact => QuantizedOp::Lookup { table: gelu_table(from(0), own) },
                 Mode::Ivit => QuantizedOp::ShiftGelu {
-                    one: one(from(0) * GELU_SIGMOID)?,
+                    one: one(from(0) * GELU_SIGMOID, 23)?,
                     factor: factor(from(0) / 128.0 / own)?,
                 },
                 Mode::Ibert => QuantizedOp::Lookup { table: ibert_gelu_table(from(0), own)? },
@@ -191,7 +191,7 @@ impl Converter<'_> {
         let scores = factor(from * from / head_dim.sqrt() / score)?;
         // I-BERT's exponential needs finer scores than 8 bits give: attention is that of `exact` there.
         let (softmax, unit) = match self.mode {
-            Mode::Ivit => (Softmax::Shiftmax { one: one(score)? }, 2_f64.powi(-15)),
+            Mode::Ivit => (Softmax::Shiftmax { one: one(score, 15)? }, 2_f64.powi(-15)),
             Mode::Exact | Mode::Ibert => {
                 (Softmax::Deferred { table: exponential_table(score) }, 1.0)
             }
@@ -241,15 +241,15 @@ fn factor(ratio: f64) -> Result<Factor, String> {
     Factor::new(ratio).ok_or_else(|| format!("a ratio of scales of {ratio} is too large"))
 }
 
-/// `⌈1 / scale⌉` as the reference makes it, in f32: 1 in units of the scale.
-fn one(scale: f64) -> Result<i32, String> {
-    #[expect(clippy::cast_possible_truncation, reason = "scales are f32")]
-    let one = (1.0 / (scale as f32)).ceil();
-    #[expect(clippy::cast_possible_truncation, reason = "1 to 255: checked")]
-    match one {
-        1.0..=255.0 => Ok(one as i32),
-        _ => Err(format!("a scale of {scale} is not between 1/255 and 1")),
+/// `⌈1 / scale⌉`: 1 in units of the scale. That of an aligned scale is whole but for the rounding of the scale to f32.
+/// `1 · 2^bits` must fit 32 bits.
+fn one(scale: f64, bits: u32) -> Result<i32, String> {
+    let one = (1.0 / scale - 1e-3).ceil().max(1.0);
+    if one * f64::from(bits).exp2() > f64::from(i32::MAX) {
+        return Err(format!("a scale of {scale} is too small for an exponential of {bits} bits"));
     }
+    #[expect(clippy::cast_possible_truncation, reason = "fits 32 bits: checked")]
+    Ok(one as i32)
 }
 
 /// `f(q · from) / own` for each 8-bit q, rounded to nearest, ties away from 0.

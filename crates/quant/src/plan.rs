@@ -201,7 +201,8 @@ impl Plan {
 /// `1 / I` with a whole `I`, rounded up so that the range is still covered: Shiftmax and `ShiftGELU` divide by `ceil(1 / S)`, and only then is that no
 /// error of the slope (section 4.2 of the specification).
 fn aligned(scale: f64) -> f64 {
-    (1.0 / scale).floor().max(1.0).recip()
+    // One that is aligned already stays, rounded to f32 as it is.
+    (1.0 / scale + 1e-3).floor().max(1.0).recip()
 }
 
 /// The scale of a range; that of a range of 1 where all elements are 0.

@@ -1,0 +1,40 @@
+export interface NativeChoice {
+  bits: number;
+  perturbation: number;
+  costs: number[];
+}
+
+export interface NativeNodeCost {
+  name: string;
+  op: string;
+  multiplyAdds: number;
+  parameters: number;
+  activations: number;
+  weightBytes: number;
+  activationBytes: number;
+  seconds: number;
+}
+
+/** Bit allocation, costs and partial products. */
+export interface NativeQuantize {
+  allocateBits(
+    layers: NativeChoice[][],
+    limits: number[],
+    ties: number[][],
+  ): { bits: number[]; perturbation: number; costs: number[] };
+  /** For each encoding of ts/quantize/analysis.ts: mean, cycles, and how many weights have 0 to 8 digits. */
+  partialProductStats(weights: Int8Array, columns: number, lanes: number): number[];
+  estimateCost(
+    path: string,
+    options: {
+      multiplyAddsPerSecond: number;
+      bytesPerSecond: number;
+      secondsPerNode: number;
+      weightBits: number;
+      activationBits: number;
+      batch: number;
+    },
+  ): NativeNodeCost[];
+  /** Depth, width, resolution, activations, parameters. */
+  scaleModel(alpha: number, s: number): number[];
+}

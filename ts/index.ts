@@ -99,6 +99,13 @@ export {
   type ScaleModelOptions,
   scaleModel,
 } from './quantize/analysis.ts';
+export {
+  type IntegerOnlyModel,
+  type QuantizeIntegerOnlyOptions,
+  quantizeIntegerOnly,
+  type Sensitivity,
+  type WidthBudgets,
+} from './quantize/integer-only.ts';
 export { type RawArray, readNpy, readNpyBytes, writeNpy } from './tensor/npy.ts';
 export {
   readSafetensors,

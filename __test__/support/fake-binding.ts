@@ -57,6 +57,9 @@ export class FakeBinding implements Pick<NativeBinding, 'Hub' | 'inspect' | 'doc
       takeFloats(_job: number, out: Float32Array): void {
         out.fill(0.5);
       }
+      takeBytes(_job: number, out: Uint8Array): void {
+        out.fill(7);
+      }
       readLogits(_job: number, _sample: number, out: Float32Array): void {
         out.fill(1);
       }

@@ -50,6 +50,8 @@ export interface NativeHub {
   takeModel(job: number): NativeModel;
   /** Once, after `done` of logits. */
   takeFloats(job: number, out: Float32Array): void;
+  /** Once, after `done` of a quantization. */
+  takeBytes(job: number, out: Uint8Array): void;
   /** While a `mask` request of this sample is open. */
   readLogits(job: number, sample: number, out: Float32Array): void;
   /** Answers the request. */

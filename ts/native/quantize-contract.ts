@@ -1,3 +1,5 @@
+import type { NativeHub } from './contract.ts';
+
 export interface NativeChoice {
   bits: number;
   perturbation: number;
@@ -15,6 +17,24 @@ export interface NativeNodeCost {
   seconds: number;
 }
 
+export interface NativeQuantizeOptions {
+  mode: string;
+  /** 4 or 8; 0 for a width for each layer. */
+  weightBits: number;
+  /** A percentage of magnitudes; 0 for the least squared error. */
+  range: number;
+  sensitivity: string;
+  probes: number;
+  seed: number;
+  traces: number[];
+  size?: number;
+  bitOperations?: number;
+  latency?: number;
+  latencies: number[][];
+  /** 0 means all. */
+  threads: number;
+}
+
 /** Bit allocation, costs and partial products. */
 export interface NativeQuantize {
   allocateBits(
@@ -24,6 +44,12 @@ export interface NativeQuantize {
   ): { bits: number[]; perturbation: number; costs: number[] };
   /** For each encoding of ts/quantize/analysis.ts: mean, cycles, and how many weights have 0 to 8 digits. */
   partialProductStats(weights: Int8Array, columns: number, lanes: number): number[];
+  quantizeIntegerOnly(
+    hub: NativeHub,
+    path: string,
+    pixels: Uint8Array,
+    options: NativeQuantizeOptions,
+  ): number;
   estimateCost(
     path: string,
     options: {

@@ -1,6 +1,7 @@
 //! What can go wrong in this crate.
 
 use dyadic_formats::FormatError;
+use dyadic_integer::IntegerError;
 use dyadic_kernels::IsaError;
 use dyadic_kernels::bessel::VonMisesFisherError;
 use dyadic_kernels::rope::RopeError;
@@ -52,6 +53,9 @@ pub enum ModelError {
     /// A file is no vision model, or what it is asked to look at is no image.
     #[error(transparent)]
     Vision(#[from] VisionError),
+    /// A graph of integers that is damaged or was asked for what it cannot.
+    #[error(transparent)]
+    Integer(#[from] IntegerError),
     /// A network that has no integer form.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -98,6 +102,7 @@ impl ModelError {
             Self::Tokenizer(error) => error.code(),
             Self::Decoder(error) => error.code(),
             Self::Vision(error) => error.code(),
+            Self::Integer(error) => error.code(),
             Self::Plan(error) => error.code(),
             Self::Convert(error) => error.code(),
             Self::Allocation(error) => error.code(),

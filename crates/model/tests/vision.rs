@@ -4,13 +4,12 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use dyadic_integer::{Graph, Mode, Op, Width};
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_model::safetensors::SafetensorsFile;
 use dyadic_model::vision::{
     Budgets, FloatVision, QuantizeOptions, Sensitivity, WeightBits, quantize, read,
 };
-use dyadic_quant::plan::{Mode, Width};
-use dyadic_quant::quantized::{QuantizedGraph, QuantizedOp};
 use dyadic_quant::simulate::simulate;
 use dyadic_tensor::pool::Pool;
 
@@ -37,11 +36,7 @@ fn load(model: &str) -> (FloatVision, Pool, Vec<Option<f32>>) {
     (vision, pool, file.ranges)
 }
 
-fn quantized(
-    model: &str,
-    mode: Mode,
-    weight_bits: WeightBits,
-) -> (QuantizedGraph, FloatVision, Pool) {
+fn quantized(model: &str, mode: Mode, weight_bits: WeightBits) -> (Graph, FloatVision, Pool) {
     let (mut vision, pool, ranges) = load(model);
     let options = QuantizeOptions { mode, weight_bits, ..QuantizeOptions::default() };
     let images = idx("train-64-images-idx3-ubyte");
@@ -55,12 +50,7 @@ fn best<T: PartialOrd>(logits: &[T]) -> usize {
 }
 
 /// The best label of each image, of the integers and of the floats.
-fn predictions(
-    graph: &QuantizedGraph,
-    vision: &FloatVision,
-    pool: &Pool,
-    count: usize,
-) -> [Vec<usize>; 2] {
+fn predictions(graph: &Graph, vision: &FloatVision, pool: &Pool, count: usize) -> [Vec<usize>; 2] {
     let images = &idx("t10k-200-images-idx3-ubyte")[..count * IMAGE];
     let float = vision.logits((pool, 2), images).expect("logits");
     let mut integer: Vec<(&[u8], usize)> = images.chunks(IMAGE).map(|image| (image, 0)).collect();
@@ -103,7 +93,7 @@ fn floats_give_the_logits_of_the_training_framework() {
 fn rows_14_and_24_an_int8_convolutional_network_loses_nothing() {
     let (graph, vision, pool) = quantized("fashion-cnn", Mode::Exact, WeightBits::Uniform(8));
     let (integer, float) =
-        graph.nodes.split_last().map_or((&[][..], None), |(last, rest)| (rest, Some(last)));
+        graph.nodes().split_last().map_or((&[][..], None), |(last, rest)| (rest, Some(last)));
     assert!(integer.iter().all(|node| node.width == Width::I8));
     assert_eq!(float.map(|node| node.width), Some(Width::I32));
     let [integer, float] = predictions(&graph, &vision, &pool, 200);
@@ -126,9 +116,9 @@ fn row_22_integer_transformers_agree_with_the_floats() {
 /// Row 14: the exact integer program spends half of what lies between 4 and 8 bits, and not more.
 #[test]
 fn row_14_mixed_widths_keep_their_budgets() {
-    let bytes = |graph: &QuantizedGraph| -> usize {
-        let matrices = graph.nodes.iter().filter_map(|node| match &node.op {
-            QuantizedOp::Conv2d { matrix, .. } | QuantizedOp::Linear { matrix } => Some(matrix),
+    let bytes = |graph: &Graph| -> usize {
+        let matrices = graph.nodes().iter().filter_map(|node| match &node.op {
+            Op::Conv2d { matrix, .. } | Op::Linear { matrix } => Some(matrix),
             _ => None,
         });
         matrices.map(|matrix| matrix.codes.len() * matrix.bits as usize / 8).sum()

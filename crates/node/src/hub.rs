@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dyadic_model::engine::{Event, Job, LanguageModel, Mailbox, Outcome, Sink};
 use dyadic_model::{EngineError, ModelError};
-use napi::bindgen_prelude::{Float32Array, Float32ArraySlice, Function};
+use napi::bindgen_prelude::{Float32Array, Float32ArraySlice, Function, Uint8ArraySlice};
 use napi::sys;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
@@ -118,6 +118,7 @@ struct State {
     jobs: HashMap<u32, Arc<Job>>,
     models: HashMap<u32, Arc<LanguageModel>>,
     floats: HashMap<u32, Vec<f32>>,
+    bytes: HashMap<u32, Vec<u8>>,
 }
 
 impl Inbox {
@@ -185,8 +186,14 @@ impl Sink for Inbox {
             },
             Event::Done(mut outcome) => {
                 state.jobs.remove(&job);
-                if let Outcome::Logits { values, .. } = &mut outcome {
-                    state.floats.insert(job, std::mem::take(values));
+                match &mut outcome {
+                    Outcome::Logits { values, .. } => {
+                        state.floats.insert(job, std::mem::take(values));
+                    }
+                    Outcome::Quantized { bytes, .. } => {
+                        state.bytes.insert(job, std::mem::take(bytes));
+                    }
+                    _ => {}
                 }
                 NativeEvent { result: Some(outcome.to_json()), ..NativeEvent::new(job, "done") }
             }
@@ -299,6 +306,16 @@ impl Hub {
         })
     }
 
+    /// Copies the file that a finished job made into `out`.
+    #[napi]
+    pub fn take_bytes(&self, job: u32, mut out: Uint8ArraySlice<'_>) -> Result<()> {
+        guard(|| {
+            let bytes = self.inbox.lock().bytes.remove(&job).ok_or_else(|| unknown_job(job))?;
+            // SAFETY: as in `take_floats`.
+            copy_into(&bytes, unsafe { out.as_mut() })
+        })
+    }
+
     /// Copies the logits of a sample that waits for its mask into `out`.
     #[napi]
     pub fn read_logits(&self, job: u32, sample: u32, mut out: Float32ArraySlice<'_>) -> Result<()> {
@@ -322,11 +339,11 @@ impl Drop for Hub {
     }
 }
 
-fn copy_into(from: &[f32], out: &mut [f32]) -> std::result::Result<(), ModelError> {
+fn copy_into<T: Copy>(from: &[T], out: &mut [T]) -> std::result::Result<(), ModelError> {
     if from.len() != out.len() {
         return Err(EngineError::Option {
             option: "out",
-            value: format!("{} numbers", out.len()),
+            value: format!("{} elements", out.len()),
             expected: "as long as the result",
         }
         .into());

@@ -1,16 +1,27 @@
 //! Post-training quantization: bit allocation, costs and partial products.
 
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
+use dyadic_integer::Mode;
+use dyadic_model::engine::{Event, Job, Outcome};
 use dyadic_model::safetensors::SafetensorsFile;
-use dyadic_model::vision::read;
+use dyadic_model::vision::{
+    Budgets, FloatVision, QuantizeOptions, Sensitivity, WeightBits, quantize, read,
+};
+use dyadic_model::{EngineError, ModelError};
 use dyadic_quant::allocate::{Choice, Problem};
+use dyadic_quant::calibrate::RangeMethod;
 use dyadic_quant::cost::{self, Machine};
 use dyadic_quant::partial_products::{Encoding, partial_products};
-use napi::bindgen_prelude::Int8ArraySlice;
+use napi::bindgen_prelude::{Int8ArraySlice, Uint8ArraySlice};
 use napi_derive::napi;
 
 use crate::error::{Result, guard};
+use crate::hub::Hub;
+use crate::machine::machine;
 
 /// One way to quantize a layer.
 #[napi(object, object_to_js = false)]
@@ -147,4 +158,133 @@ pub fn scale_model(alpha: f64, s: f64) -> Result<Vec<f64>> {
         let cost::Scaling { depth, width, resolution, activations, parameters } = scaling;
         Ok(vec![depth, width, resolution, activations, parameters])
     })
+}
+
+/// How a network is quantized.
+#[napi(object, object_to_js = false)]
+pub struct NativeQuantizeOptions {
+    /// 'exact', 'ivit' or 'ibert'.
+    pub mode: String,
+    /// 4 or 8; 0 for a width for each layer.
+    pub weight_bits: u32,
+    /// The percentage of magnitudes that a range covers; 0 for the range of the least squared error.
+    pub range: f64,
+    /// Mixed widths: 'outputs', 'hutchinson' or 'traces'.
+    pub sensitivity: String,
+    /// Of 'hutchinson'.
+    pub probes: u32,
+    /// Of 'hutchinson'.
+    pub seed: f64,
+    /// Of 'traces'.
+    pub traces: Vec<f64>,
+    /// Part of the bytes between 4 and 8 bits.
+    pub size: Option<f64>,
+    /// Part of the bit operations.
+    pub bit_operations: Option<f64>,
+    /// Part of the latency.
+    pub latency: Option<f64>,
+    /// The times of each layer at 4 and at 8 bits.
+    pub latencies: Vec<Vec<f64>>,
+    /// 0 means all.
+    pub threads: u32,
+}
+
+impl NativeQuantizeOptions {
+    fn read(self) -> std::result::Result<QuantizeOptions, ModelError> {
+        let wrong = |option: &'static str, value: &str, expected: &'static str| -> ModelError {
+            EngineError::Option { option, value: value.to_owned(), expected }.into()
+        };
+        let mode = Mode::from_name(&self.mode)
+            .ok_or_else(|| wrong("mode", &self.mode, "'exact', 'ivit' or 'ibert'"))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "TypeScript checks that it is an integer from 0 to 2^53 - 1"
+        )]
+        let seed = self.seed as u64;
+        let sensitivity = match self.sensitivity.as_str() {
+            "outputs" => Sensitivity::Outputs,
+            "hutchinson" => Sensitivity::Hutchinson { probes: self.probes, seed },
+            "traces" => Sensitivity::Traces(self.traces),
+            other => {
+                return Err(wrong("sensitivity", other, "'outputs', 'hutchinson' or 'traces'"));
+            }
+        };
+        let times = self.latencies.iter().map(|times| match times[..] {
+            [four, eight] => Ok([four, eight]),
+            _ => Err(wrong("latencies", "a list", "pairs of times, at 4 and at 8 bits")),
+        });
+        let times = times.collect::<std::result::Result<Vec<_>, _>>()?;
+        let budgets = Budgets {
+            size: self.size,
+            bit_operations: self.bit_operations,
+            latency: self.latency.map(|part| (part, times)),
+        };
+        let weight_bits = match self.weight_bits {
+            0 => WeightBits::Mixed { sensitivity, budgets },
+            bits @ (4 | 8) => WeightBits::Uniform(bits),
+            other => return Err(wrong("weightBits", &other.to_string(), "4, 8 or 'mixed'")),
+        };
+        let range = match self.range {
+            0.0 => RangeMethod::Mse,
+            100.0 => RangeMethod::MinMax,
+            percent => RangeMethod::Percentile(percent),
+        };
+        Ok(QuantizeOptions { mode, weight_bits, range })
+    }
+}
+
+/// Starts to quantize the vision model of a path by some images. Returns the job; when it is done, `hub.takeBytes(job, out)` has the file.
+#[napi]
+pub fn quantize_integer_only(
+    hub: &Hub,
+    path: String,
+    pixels: Uint8ArraySlice<'_>,
+    options: NativeQuantizeOptions,
+) -> Result<u32> {
+    guard(|| {
+        let pixels = pixels.to_vec();
+        let threads = options.threads;
+        let options = options.read()?;
+        let job = hub.inbox().start_job(None);
+        let id = job.id();
+        let (waiting, working) = (Arc::clone(&job), Arc::clone(&job));
+        let work = move || {
+            let quantized = catch_unwind(AssertUnwindSafe(|| {
+                run(&working, Path::new(&path), &pixels, &options, threads)
+            }));
+            let quantized = quantized
+                .unwrap_or_else(|panic| Err(EngineError::from_panic(panic.as_ref()).into()));
+            job.send(quantized.map_or_else(Event::Failed, Event::Done));
+        };
+        let started = std::thread::Builder::new().name("dyadic-quantize".to_owned()).spawn(work);
+        if let Err(error) = started {
+            waiting.send(Event::Failed(EngineError::Internal(error.to_string()).into()));
+        }
+        Ok(id)
+    })
+}
+
+fn run(
+    job: &Job,
+    path: &Path,
+    pixels: &[u8],
+    options: &QuantizeOptions,
+    threads: u32,
+) -> std::result::Result<Outcome, ModelError> {
+    let (kernels, pool) = machine(threads)?;
+    let file = read(&SafetensorsFile::open(path)?)?;
+    let mut vision = FloatVision::new(kernels, pool, file.graph)?;
+    let mut progress = |stage: &'static str, fraction: f64| {
+        #[expect(clippy::cast_possible_truncation, reason = "a part")]
+        job.send(Event::Progress { stage, fraction: fraction as f32 });
+        if job.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let graph = quantize(&mut vision, pool, &file.ranges, pixels, options, &mut progress)?;
+    job.check()?;
+    let graph = graph.ok_or_else(|| EngineError::Internal("it ended by itself".to_owned()))?;
+    let bytes = graph.to_bytes();
+    let matrices = graph.nodes().iter().filter_map(|node| node.op.matrix());
+    let bits = matrices.map(|matrix| matrix.bits).collect();
+    Ok(Outcome::Quantized { length: bytes.len(), bytes, bits })
 }

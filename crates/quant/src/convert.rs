@@ -1,14 +1,16 @@
 //! From the float graph to the integer graph.
 
+use dyadic_integer::{
+    Description, Dyadic, Graph, IntegerError, Matrix, Mode, Node, NormChannel, NormKind, Op, Shape,
+    Softmax, Width,
+};
 use dyadic_kernels::activation::{Accuracy, Function};
 use dyadic_kernels::{Isa, Kernels};
 
-use crate::graph::{FloatGraph, Op, Shape, Weights};
-use crate::plan::{GELU_SIGMOID, Mode, Plan, Width};
-use crate::quantized::{
-    Factor, Matrix, NormChannel, NormKind, QuantizedGraph, QuantizedNode, QuantizedOp, Softmax,
-};
-use crate::sensitivity::{levels, quantize_channel};
+use crate::dyadic::{dyadic, limited};
+use crate::graph::{self, FloatGraph, Weights};
+use crate::plan::{GELU_SIGMOID, Plan};
+use crate::sensitivity::quantize_channel;
 
 /// The largest shift of a layer norm's factors, so that offsets of up to 2^15 units fit.
 const MOST_NORM_SHIFT: u32 = 46;
@@ -16,23 +18,35 @@ const MOST_NORM_SHIFT: u32 = 46;
 /// The largest ε of a layer norm.
 const MOST_EPSILON: f64 = 18_014_398_509_481_984.0;
 
+/// The largest shift of the results of attention with deferred normalisation.
+const MOST_DEFERRED_SHIFT: u32 = 39;
+
 /// Why a float graph cannot be converted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("node {node} (\"{name}\"): {reason}")]
-pub struct ConvertError {
-    /// The node.
-    pub node: usize,
-    /// Its name.
-    pub name: String,
-    /// What does not fit into integers.
-    pub reason: String,
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConvertError {
+    /// A ratio of scales or a sum is beyond what integers hold.
+    #[error("node {node} (\"{name}\"): {reason}")]
+    Range {
+        /// The node.
+        node: usize,
+        /// Its name.
+        name: String,
+        /// What does not fit into integers.
+        reason: String,
+    },
+    /// The integer graph does not pass its checks.
+    #[error(transparent)]
+    Graph(#[from] IntegerError),
 }
 
 impl ConvertError {
     /// The stable code that JavaScript sees as `error.code`.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        "ERR_INTEGER_RANGE"
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Range { .. } => "ERR_INTEGER_RANGE",
+            Self::Graph(error) => error.code(),
+        }
     }
 }
 
@@ -45,29 +59,22 @@ pub fn convert(
     plan: &Plan,
     mode: Mode,
     bits: &[u32],
-) -> Result<QuantizedGraph, ConvertError> {
+) -> Result<Graph, ConvertError> {
     let converter = Converter { graph, plan, mode };
     let nodes = graph.nodes().iter().enumerate().map(|(index, node)| {
-        let op = converter.op(index, bits[index]).map_err(|reason| ConvertError {
+        let convert =
+            || Ok((converter.op(index, bits[index])?, factor(plan.scales[index].into())?));
+        let (op, scale) = convert().map_err(|reason| ConvertError::Range {
             node: index,
             name: node.name.clone(),
             reason,
         })?;
-        Ok(QuantizedNode {
-            name: node.name.clone(),
-            op,
-            inputs: node.inputs.clone(),
-            shape: node.shape,
-            width: plan.widths[index],
-            scale: plan.scales[index],
-        })
+        let (name, inputs) = (node.name.clone(), node.inputs.clone());
+        Ok(Node { name, op, inputs, width: plan.widths[index], scale })
     });
-    Ok(QuantizedGraph {
-        name: graph.name.clone(),
-        labels: graph.labels.clone(),
-        input: graph.input(),
-        nodes: nodes.collect::<Result<_, _>>()?,
-    })
+    let nodes = nodes.collect::<Result<_, ConvertError>>()?;
+    let description = Description { name: graph.name.clone(), mode, labels: graph.labels.clone() };
+    Ok(Graph::new(description, graph.input(), nodes)?)
 }
 
 struct Converter<'a> {
@@ -77,22 +84,22 @@ struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    fn op(&self, index: usize, bits: u32) -> Result<QuantizedOp, String> {
+    fn op(&self, index: usize, bits: u32) -> Result<Op, String> {
         let node = &self.graph.nodes()[index];
         let scale = |node: usize| f64::from(self.plan.scales[node]);
         let (own, from) = (scale(index), |input: usize| scale(node.inputs[input]));
         let shape = |input: usize| self.graph.nodes()[node.inputs[input]].shape;
         Ok(match &node.op {
-            Op::Input => QuantizedOp::Input,
-            Op::Conv2d { weights, windows, relu } => QuantizedOp::Conv2d {
+            graph::Op::Input => Op::Input,
+            graph::Op::Conv2d { weights, windows, relu } => Op::Conv2d {
                 matrix: matrix(weights, from(0), own, bits)?,
                 windows: *windows,
                 relu: *relu,
             },
-            Op::Linear { weights } => {
-                QuantizedOp::Linear { matrix: matrix(weights, from(0), own, bits)? }
+            graph::Op::Linear { weights } => {
+                Op::Linear { matrix: matrix(weights, from(0), own, bits)? }
             }
-            Op::AddPosition { class_token, position } => {
+            graph::Op::AddPosition { class_token, position } => {
                 let limit = match self.plan.widths[index] {
                     Width::I8 => 127.0,
                     Width::I16 | Width::I32 => 32767.0,
@@ -101,7 +108,7 @@ impl Converter<'_> {
                 let code = |x: f64| (x / own).round_ties_even().clamp(-limit, limit) as i16;
                 let (first, others) = position.split_at(class_token.len());
                 let class_row = class_token.iter().zip(first);
-                QuantizedOp::AddPosition {
+                Op::AddPosition {
                     class_row: class_row
                         .map(|(&a, &b)| code(f64::from(a) + f64::from(b)))
                         .collect(),
@@ -109,34 +116,34 @@ impl Converter<'_> {
                     factor: factor(from(0) / own)?,
                 }
             }
-            Op::LayerNorm { weight, bias, epsilon } => {
+            graph::Op::LayerNorm { weight, bias, epsilon } => {
                 self.layer_norm([weight, bias], *epsilon, shape(0), from(0), own)?
             }
-            Op::Attention { heads } => self.attention(index, *heads, node.shape, from(0), own)?,
-            Op::Gelu => match self.mode {
-                Mode::Exact => QuantizedOp::Lookup { table: gelu_table(from(0), own) },
-                Mode::Ivit => QuantizedOp::ShiftGelu {
+            graph::Op::Attention { heads } => {
+                self.attention(index, *heads, node.shape, from(0), own)?
+            }
+            graph::Op::Gelu => match self.mode {
+                Mode::Exact => Op::Lookup { table: gelu_table(from(0), own) },
+                Mode::Ivit => Op::ShiftGelu {
                     one: one(from(0) * GELU_SIGMOID, 23)?,
                     factor: factor(from(0) / 128.0 / own)?,
                 },
-                Mode::Ibert => QuantizedOp::Lookup { table: ibert_gelu_table(from(0), own)? },
+                Mode::Ibert => Op::Lookup { table: ibert_gelu_table(from(0), own)? },
             },
-            Op::Add => {
-                QuantizedOp::Add { factors: [factor(from(0) / own)?, factor(from(1) / own)?] }
-            }
-            Op::Multiply => QuantizedOp::Multiply { factor: factor(from(0) * from(1) / own)? },
-            Op::MaxPool(windows) => QuantizedOp::MaxPool(*windows),
-            Op::AveragePool(windows) => {
+            graph::Op::Add => Op::Add { factors: [factor(from(0) / own)?, factor(from(1) / own)?] },
+            graph::Op::Multiply => Op::Multiply { factor: factor(from(0) * from(1) / own)? },
+            graph::Op::MaxPool(windows) => Op::MaxPool(*windows),
+            graph::Op::AveragePool(windows) => {
                 let pixels = count(windows.size[0] * windows.size[1]);
                 let factor = factor(from(0) / (own * pixels))?;
-                QuantizedOp::AveragePool { windows: *windows, factor }
+                Op::AveragePool { windows: *windows, factor }
             }
-            Op::Concat => QuantizedOp::Concat {
+            graph::Op::Concat => Op::Concat {
                 factors: (0..node.inputs.len())
                     .map(|i| factor(from(i) / own))
                     .collect::<Result<_, _>>()?,
             },
-            Op::ClassRow => QuantizedOp::ClassRow,
+            graph::Op::ClassRow => Op::ClassRow,
         })
     }
 
@@ -147,14 +154,14 @@ impl Converter<'_> {
         shape: Shape,
         from: f64,
         own: f64,
-    ) -> Result<QuantizedOp, String> {
+    ) -> Result<Op, String> {
         let channels = count(shape.channels);
         let pairs = || weight.iter().zip(bias).map(|(&w, &b)| (f64::from(w), f64::from(b)));
         if self.mode == Mode::Exact {
             let unit = 2_f64.powi(-14) / own;
             let channel = |(weight, bias): (f64, f64)| {
-                let factor = factor(weight * unit)?.limited(MOST_NORM_SHIFT);
-                let offset = (bias / own * f64::from(factor.shift).exp2() + 0.5).floor();
+                let factor = limited(factor(weight * unit)?, MOST_NORM_SHIFT);
+                let offset = (bias / own * f64::from(factor.shift()).exp2() + 0.5).floor();
                 if offset.abs() < 2_f64.powi(62) {
                     Ok(NormChannel { factor, offset: to_i64(offset) })
                 } else {
@@ -164,7 +171,7 @@ impl Converter<'_> {
             let epsilon = (channels * channels * f64::from(epsilon) / (from * from)).round();
             let epsilon = to_i64(epsilon.min(MOST_EPSILON)).unsigned_abs();
             let channels = pairs().map(channel).collect::<Result<_, String>>()?;
-            return Ok(QuantizedOp::LayerNorm { kind: NormKind::Exact { epsilon }, channels });
+            return Ok(Op::LayerNorm { kind: NormKind::Exact { epsilon }, channels });
         }
         let unit = channels.sqrt() / 2_f64.powi(30);
         let channel = |(weight, bias): (f64, f64)| {
@@ -175,7 +182,7 @@ impl Converter<'_> {
         };
         let channels = pairs().map(channel).collect::<Result<_, String>>()?;
         let kind = if self.mode == Mode::Ivit { NormKind::TenSteps } else { NormKind::ExactRoot };
-        Ok(QuantizedOp::LayerNorm { kind, channels })
+        Ok(Op::LayerNorm { kind, channels })
     }
 
     fn attention(
@@ -185,30 +192,37 @@ impl Converter<'_> {
         shape: Shape,
         from: f64,
         own: f64,
-    ) -> Result<QuantizedOp, String> {
+    ) -> Result<Op, String> {
         let score = f64::from(self.plan.score_scales[index]);
         let head_dim = count(shape.channels / heads);
         let scores = factor(from * from / head_dim.sqrt() / score)?;
         // I-BERT's exponential needs finer scores than 8 bits give: attention is that of `exact` there.
-        let (softmax, unit) = match self.mode {
-            Mode::Ivit => (Softmax::Shiftmax { one: one(score, 15)? }, 2_f64.powi(-15)),
-            Mode::Exact | Mode::Ibert => {
-                (Softmax::Deferred { table: exponential_table(score) }, 1.0)
+        Ok(match self.mode {
+            Mode::Ivit => {
+                let output = factor(from / 32768.0 / own)?;
+                Op::Attention {
+                    heads,
+                    scores,
+                    softmax: Softmax::Shiftmax { one: one(score, 15)? },
+                    output,
+                }
             }
-        };
-        Ok(QuantizedOp::Attention { heads, scores, softmax, output: factor(from * unit / own)? })
+            Mode::Exact | Mode::Ibert => {
+                let output = limited(factor(from / own)?, MOST_DEFERRED_SHIFT);
+                Op::Attention {
+                    heads,
+                    scores,
+                    softmax: Softmax::Deferred { table: exponential_table(score) },
+                    output,
+                }
+            }
+        })
     }
 }
 
 fn matrix(weights: &Weights, from: f64, own: f64, bits: u32) -> Result<Matrix, String> {
     let inputs = weights.inputs();
-    let mut matrix = Matrix {
-        bits,
-        codes: Vec::new(),
-        bias: Vec::new(),
-        factors: Vec::new(),
-        scales: Vec::new(),
-    };
+    let mut matrix = Matrix { bits, codes: Vec::new(), bias: Vec::new(), factors: Vec::new() };
     for (row, &bias) in weights.weight.chunks(inputs).zip(&weights.bias) {
         let (mut scale, mut codes) = quantize_channel(row, bits);
         let bias = f64::from(bias);
@@ -231,14 +245,12 @@ fn matrix(weights: &Weights, from: f64, own: f64, bits: u32) -> Result<Matrix, S
         matrix.codes.extend(codes);
         matrix.bias.push(i32::try_from(bias).map_err(|error| error.to_string())?);
         matrix.factors.push(factor(unit / own)?);
-        matrix.scales.push(scale);
     }
-    debug_assert!(matrix.codes.iter().all(|&code| i32::from(code).abs() <= levels(bits)));
     Ok(matrix)
 }
 
-fn factor(ratio: f64) -> Result<Factor, String> {
-    Factor::new(ratio).ok_or_else(|| format!("a ratio of scales of {ratio} is too large"))
+fn factor(ratio: f64) -> Result<Dyadic, String> {
+    dyadic(ratio).ok_or_else(|| format!("a ratio of scales of {ratio} is too large"))
 }
 
 /// `⌈1 / scale⌉`: 1 in units of the scale. That of an aligned scale is whole but for the rounding of the scale to f32.
@@ -304,8 +316,8 @@ fn ibert_gelu_table(from: f64, own: f64) -> Result<Box<[i8; 256]>, String> {
         let q = f64::from(q) * 65536.0;
         let limited = q.abs().min(-b) + b;
         let erf = (q.signum() * (limited * limited + c) / 16384.0).floor();
-        let product = q * (erf + one) * f64::from(factor.multiplier);
-        *entry = to_i8((product / f64::from(factor.shift).exp2() + 0.5).floor());
+        let product = q * (erf + one) * f64::from(factor.multiplier());
+        *entry = to_i8((product / f64::from(factor.shift()).exp2() + 0.5).floor());
     }
     Ok(table)
 }

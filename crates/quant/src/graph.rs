@@ -3,81 +3,39 @@
 //! A network is a list of nodes in order of execution; each reads earlier values and makes one. Values are channels-last,
 //! `[height][width][channels]`; a list of tokens is one of width 1. `docs/design/integer-only.md` describes the nodes.
 
-use std::fmt;
+pub use dyadic_integer::{Shape, Windows};
 
 /// The most elements that a value may have, for one image.
 pub const MOST_ELEMENTS: usize = 1 << 24;
 
-/// The shape of a value, for one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows of pixels; tokens where the width is 1.
-    pub height: usize,
-    /// Pixels of a row.
-    pub width: usize,
-    /// Numbers of a pixel or token.
-    pub channels: usize,
+/// Rows and columns of windows over `shape`. `None` where a window does not fit or has nothing but padding.
+#[must_use]
+pub fn windows_over(windows: &Windows, shape: Shape) -> Option<[usize; 2]> {
+    let Windows { size, stride, padding } = *windows;
+    let along = |len: usize, size: usize| {
+        let padded = padding.checked_mul(2)?.checked_add(len)?;
+        if size == 0 || stride == 0 || padding >= size {
+            return None;
+        }
+        Some(padded.checked_sub(size)? / stride + 1)
+    };
+    Some([along(shape.height, size[0])?, along(shape.width, size[1])?])
 }
 
-impl Shape {
-    /// The number of pixels or tokens.
-    #[must_use]
-    pub const fn tokens(self) -> usize {
-        self.height * self.width
-    }
-
-    /// The number of elements.
-    #[must_use]
-    pub const fn elements(self) -> usize {
-        self.tokens() * self.channels
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} x {} x {}", self.height, self.width, self.channels)
-    }
-}
-
-/// Windows over the pixels of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// Rows and columns of a window.
-    pub size: [usize; 2],
-    /// Pixels from one window to the next, in both directions.
-    pub stride: usize,
-    /// Pixels of zeros on each side.
-    pub padding: usize,
-}
-
-impl Windows {
-    /// Rows and columns of windows over `shape`. `None` where a window does not fit or has nothing but padding.
-    #[must_use]
-    pub fn over(&self, shape: Shape) -> Option<[usize; 2]> {
-        let along = |len: usize, size: usize| {
-            let padded = self.padding.checked_mul(2)?.checked_add(len)?;
-            if size == 0 || self.stride == 0 || self.padding >= size {
-                return None;
-            }
-            Some(padded.checked_sub(size)? / self.stride + 1)
-        };
-        Some([along(shape.height, self.size[0])?, along(shape.width, self.size[1])?])
-    }
-
-    /// Calls `body(place in the window, pixel of shape)` for the pixels of the window of `row` and `column`, without those of the padding.
-    pub fn for_each_pixel(
-        &self,
-        shape: Shape,
-        [row, column]: [usize; 2],
-        mut body: impl FnMut(usize, usize),
-    ) {
-        for y in 0..self.size[0] {
-            for x in 0..self.size[1] {
-                let pixel_row = (row * self.stride + y).wrapping_sub(self.padding);
-                let pixel_column = (column * self.stride + x).wrapping_sub(self.padding);
-                if pixel_row < shape.height && pixel_column < shape.width {
-                    body(y * self.size[1] + x, pixel_row * shape.width + pixel_column);
-                }
+/// Calls `body(place in the window, pixel of shape)` for the pixels of the window of `row` and `column`, without those of the padding.
+pub fn for_each_pixel(
+    windows: &Windows,
+    shape: Shape,
+    [row, column]: [usize; 2],
+    mut body: impl FnMut(usize, usize),
+) {
+    let Windows { size, stride, padding } = *windows;
+    for y in 0..size[0] {
+        for x in 0..size[1] {
+            let pixel_row = (row * stride + y).wrapping_sub(padding);
+            let pixel_column = (column * stride + x).wrapping_sub(padding);
+            if pixel_row < shape.height && pixel_column < shape.width {
+                body(y * size[1] + x, pixel_row * shape.width + pixel_column);
             }
         }
     }
@@ -220,8 +178,7 @@ impl Op {
             }
         };
         let windowed = |windows: &Windows, channels: usize| {
-            let [height, width] = windows
-                .over(first)
+            let [height, width] = windows_over(windows, first)
                 .ok_or_else(|| format!("{windows:?} are no windows over a value of {first}"))?;
             Ok(Shape { height, width, channels })
         };

@@ -124,7 +124,7 @@ mod tests {
             let booth = (0..4).map(|i| -2 * bit(2 * i + 1) + bit(2 * i) + bit(2 * i - 1));
             assert_eq!(
                 (0..4).zip(booth.clone()).map(|(i, digit)| digit << (2 * i)).sum::<i32>(),
-                weight.into()
+                i32::from(weight)
             );
             let booth = booth.filter(|digit| *digit != 0).count();
             assert_eq!(Encoding::Booth4.digits(weight) as usize, booth, "{weight}");

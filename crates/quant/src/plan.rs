@@ -3,52 +3,10 @@
 //! Bit widths follow I-ViT (Li and Gu 2023, arXiv 2207.01405): what a layer norm reads is 16 bits wide, and so is all that is added up to it, the
 //! residual stream of a transformer; every other value is 8 bits wide; the logits are 32 bits of one common scale.
 
+use dyadic_integer::{Mode, Width};
+
 use crate::calibrate::{Magnitudes, RangeMethod};
 use crate::graph::{FloatGraph, Op};
-
-/// Non-linear operations of an integer graph.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Tables, exact norm, attention with deferred normalisation.
-    #[default]
-    Exact,
-    /// Shiftmax, `ShiftGELU` and I-LayerNorm of I-ViT.
-    Ivit,
-    /// The polynomials of I-BERT (Kim et al. 2021, arXiv 2101.01321).
-    Ibert,
-}
-
-impl Mode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Exact, Self::Ivit, Self::Ibert];
-
-    /// Its name, as options spell it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Ivit => "ivit",
-            Self::Ibert => "ibert",
-        }
-    }
-
-    /// The mode of a name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
-    }
-}
-
-/// The width of a value's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// 8 bits, −127 to 127 (the input also −128).
-    I8,
-    /// 16 bits, −32767 to 32767.
-    I16,
-    /// 32 bits: logits.
-    I32,
-}
 
 /// Why a float graph has no integer graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

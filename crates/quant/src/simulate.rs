@@ -3,11 +3,11 @@
 //! It is written from the definitions alone and shares no code with the integer kernels: where both give the same logits, bit for bit, both are right. A
 //! product with a dyadic number has up to 62 bits; it is made of two parts.
 
-use crate::graph::{Shape, Windows};
-use crate::plan::Width;
-use crate::quantized::{
-    Factor, Matrix, NormChannel, NormKind, QuantizedGraph, QuantizedNode, QuantizedOp, Softmax,
+use dyadic_integer::{
+    Dyadic, Graph, Matrix, Node, NormChannel, NormKind, Op, Shape, Softmax, Width, Windows,
 };
+
+use crate::graph::for_each_pixel;
 
 /// Whole numbers up to here are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -26,24 +26,30 @@ fn power(exponent: u32) -> f64 {
     f64::from(exponent).exp2()
 }
 
-impl Factor {
+/// Products with dyadic numbers.
+trait Exact: Copy {
     /// `(z · multiplier + offset + 2^(shift−1)) >> shift`.
+    fn scaled(self, z: f64, offset: f64) -> f64;
+
+    /// `(z · multiplier + 2^(shift−1)) >> shift`.
+    fn exact_product(self, z: f64) -> f64 {
+        self.scaled(z, 0.0)
+    }
+}
+
+impl Exact for Dyadic {
     fn scaled(self, z: f64, offset: f64) -> f64 {
-        let multiplier = f64::from(self.multiplier);
+        let multiplier = f64::from(self.multiplier());
         let product = z * multiplier;
-        if product.abs() + offset.abs() + power(self.shift - 1) < EXACT {
-            return ((product + offset + power(self.shift - 1)) / power(self.shift)).floor();
+        if product.abs() + offset.abs() + power(self.shift() - 1) < EXACT {
+            return ((product + offset + power(self.shift() - 1)) / power(self.shift())).floor();
         }
         // In units of 2^16: what is below one unit cannot change the floor, where offset and half are whole units.
-        assert!(self.shift > 16 && offset == 0.0, "a product of 2^53 or more");
+        assert!(self.shift() > 16 && offset == 0.0, "a product of 2^53 or more");
         let high = (multiplier / 65536.0).floor();
         let low = multiplier - high * 65536.0;
         let units = exact(exact(z * high) + (exact(z * low) / 65536.0).floor());
-        (exact(units + power(self.shift - 17)) / power(self.shift - 16)).floor()
-    }
-
-    fn apply(self, z: f64) -> f64 {
-        self.scaled(z, 0.0)
+        (exact(units + power(self.shift() - 17)) / power(self.shift() - 16)).floor()
     }
 }
 
@@ -60,42 +66,43 @@ fn limit(x: f64, width: Width) -> f64 {
 /// # Panics
 /// Where the image is not of the graph's size, or a sum reaches 2^53 (conversion makes no such graph).
 #[must_use]
-pub fn simulate(graph: &QuantizedGraph, pixels: &[u8]) -> Vec<Vec<f64>> {
-    assert_eq!(pixels.len(), graph.input.elements(), "an image");
-    let mut values: Vec<Vec<f64>> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+pub fn simulate(graph: &Graph, pixels: &[u8]) -> Vec<Vec<f64>> {
+    assert_eq!(pixels.len(), graph.input().elements(), "an image");
+    let mut values: Vec<Vec<f64>> = Vec::with_capacity(graph.nodes().len());
+    for (node, &shape) in graph.nodes().iter().zip(graph.shapes()) {
         let inputs: Vec<(&[f64], Shape)> = node
             .inputs
             .iter()
-            .map(|&input| (values[input].as_slice(), graph.nodes[input].shape))
+            .map(|&input| (values[input].as_slice(), graph.shapes()[input]))
             .collect();
-        let value = if node.op == QuantizedOp::Input {
+        let value = if node.op == Op::Input {
             pixels.iter().map(|&pixel| f64::from(pixel) - 128.0).collect()
         } else {
-            evaluate(node, &inputs)
+            evaluate(node, shape, &inputs)
         };
         values.push(value);
     }
     values
 }
 
-fn evaluate(node: &QuantizedNode, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
+fn evaluate(node: &Node, to: Shape, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
     let (x, shape) = inputs[0];
     let width = node.width;
     let channels = shape.channels;
     match &node.op {
-        QuantizedOp::Input => unreachable!("it reads no value"),
-        QuantizedOp::Linear { matrix } => {
+        Op::Input => unreachable!("it reads no value"),
+        Op::Linear { matrix } => {
             let weights = Prepared::new(matrix);
             x.chunks(channels).flat_map(|x| weights.product(x, width, false)).collect()
         }
-        QuantizedOp::Conv2d { matrix, windows, relu } => {
+        Op::Conv2d { matrix, windows, relu } => {
             let weights = Prepared::new(matrix);
             let mut unfolded = vec![0.0; weights.inputs];
-            let mut out = Vec::with_capacity(node.shape.elements());
-            for window in 0..node.shape.tokens() {
+            let mut out = Vec::with_capacity(to.elements());
+            for window in 0..to.tokens() {
+                let place = [window / to.width, window % to.width];
                 unfolded.fill(0.0);
-                for_each_pixel(windows, shape, node.shape, window, |place, pixel| {
+                for_each_pixel(windows, shape, place, |place, pixel| {
                     unfolded[place * channels..][..channels]
                         .copy_from_slice(&x[pixel * channels..][..channels]);
                 });
@@ -103,20 +110,20 @@ fn evaluate(node: &QuantizedNode, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
             }
             out
         }
-        QuantizedOp::AddPosition { class_row, position, factor } => {
+        Op::AddPosition { class_row, position, factor } => {
             let tokens = x
                 .iter()
                 .zip(position)
-                .map(|(&x, &position)| limit(factor.apply(x) + f64::from(position), width));
+                .map(|(&x, &position)| limit(factor.exact_product(x) + f64::from(position), width));
             class_row.iter().map(|&x| f64::from(x)).chain(tokens).collect()
         }
-        QuantizedOp::LayerNorm { kind, channels: parameters } => {
+        Op::LayerNorm { kind, channels: parameters } => {
             x.chunks(channels).flat_map(|x| layer_norm(x, *kind, parameters)).collect()
         }
-        QuantizedOp::Attention { heads, scores, softmax, output } => {
+        Op::Attention { heads, scores, softmax, output } => {
             attention(x, channels / 3, *heads, *scores, softmax, *output)
         }
-        QuantizedOp::Lookup { table } => (-128..128).map(f64::from).zip(table.iter()).fold(
+        Op::Lookup { table } => (-128..128).map(f64::from).zip(table.iter()).fold(
             vec![0.0; x.len()],
             |mut out, (q, &entry)| {
                 for (out, _) in out.iter_mut().zip(x).filter(|(_, x)| **x == q) {
@@ -125,7 +132,7 @@ fn evaluate(node: &QuantizedNode, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
                 out
             },
         ),
-        QuantizedOp::ShiftGelu { one, factor } => x
+        Op::ShiftGelu { one, factor } => x
             .chunks(channels)
             .flat_map(|x| {
                 let most = x.iter().copied().fold(0.0, f64::max);
@@ -133,44 +140,34 @@ fn evaluate(node: &QuantizedNode, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
                     let own = shift_exp(x - most, f64::from(*one), 23);
                     let sum = (own + shift_exp(-most, f64::from(*one), 23)).clamp(1.0, I32_MAX);
                     let sigmoid = (exact(own * (I32_MAX / sum).floor()) / power(24)).floor();
-                    limit(factor.apply(x * sigmoid), width)
+                    limit(factor.exact_product(x * sigmoid), width)
                 })
             })
             .collect(),
-        QuantizedOp::Add { factors: [a, b] } => {
+        Op::Add { factors: [a, b] } => {
             let pairs = x.iter().zip(inputs[1].0);
-            pairs.map(|(&x, &y)| limit(a.apply(x) + b.apply(y), width)).collect()
+            pairs.map(|(&x, &y)| limit(a.exact_product(x) + b.exact_product(y), width)).collect()
         }
-        QuantizedOp::Multiply { factor } => {
-            x.iter().zip(inputs[1].0).map(|(x, y)| limit(factor.apply(x * y), width)).collect()
+        Op::Multiply { factor } => x
+            .iter()
+            .zip(inputs[1].0)
+            .map(|(x, y)| limit(factor.exact_product(x * y), width))
+            .collect(),
+        Op::MaxPool(windows) => pooled(windows, x, shape, to, |a, b| a.max(b), f64::NEG_INFINITY),
+        Op::AveragePool { windows, factor } => {
+            let sums = pooled(windows, x, shape, to, |a, b| a + b, 0.0);
+            sums.into_iter().map(|sum| limit(factor.exact_product(sum), width)).collect()
         }
-        QuantizedOp::MaxPool(windows) => {
-            pooled(windows, x, shape, node.shape, |a, b| a.max(b), f64::NEG_INFINITY)
-        }
-        QuantizedOp::AveragePool { windows, factor } => {
-            let sums = pooled(windows, x, shape, node.shape, |a, b| a + b, 0.0);
-            sums.into_iter().map(|sum| limit(factor.apply(sum), width)).collect()
-        }
-        QuantizedOp::Concat { factors } => (0..shape.tokens())
+        Op::Concat { factors } => (0..shape.tokens())
             .flat_map(|token| {
                 inputs.iter().zip(factors).flat_map(move |((x, shape), factor)| {
                     let row = &x[token * shape.channels..][..shape.channels];
-                    row.iter().map(move |&x| limit(factor.apply(x), width))
+                    row.iter().map(move |&x| limit(factor.exact_product(x), width))
                 })
             })
             .collect(),
-        QuantizedOp::ClassRow => x[..channels].to_vec(),
+        Op::ClassRow => x[..channels].to_vec(),
     }
-}
-
-fn for_each_pixel(
-    windows: &Windows,
-    from: Shape,
-    to: Shape,
-    window: usize,
-    body: impl FnMut(usize, usize),
-) {
-    windows.for_each_pixel(from, [window / to.width, window % to.width], body);
 }
 
 fn pooled(
@@ -183,7 +180,7 @@ fn pooled(
 ) -> Vec<f64> {
     let mut out = vec![start; to.elements()];
     for (window, out) in out.chunks_mut(from.channels).enumerate() {
-        for_each_pixel(windows, from, to, window, |_, pixel| {
+        for_each_pixel(windows, from, [window / to.width, window % to.width], |_, pixel| {
             for (out, &x) in out.iter_mut().zip(&x[pixel * from.channels..]) {
                 *out = gather(*out, x);
             }
@@ -209,7 +206,8 @@ impl<'a> Prepared<'a> {
         let rows = self.weights.chunks_exact(self.inputs).zip(&self.matrix.bias);
         rows.zip(&self.matrix.factors)
             .map(|((row, &bias), factor)| {
-                let value = limit(factor.apply(exact(dot(row, x) + f64::from(bias))), width);
+                let value =
+                    limit(factor.exact_product(exact(dot(row, x) + f64::from(bias))), width);
                 if relu { value.max(0.0) } else { value }
             })
             .collect()
@@ -264,7 +262,7 @@ fn layer_norm(x: &[f64], kind: NormKind, channels: &[NormChannel]) -> Vec<f64> {
     outputs
         .map(|(x, channel)| {
             let unit = (exact((x - mean) * factor) / 2.0).floor() + offset(channel);
-            limit(channel.factor.apply(limit(unit, Width::I32)), Width::I8)
+            limit(channel.factor.exact_product(limit(unit, Width::I32)), Width::I8)
         })
         .collect()
 }
@@ -279,9 +277,9 @@ fn attention(
     qkv: &[f64],
     channels: usize,
     heads: usize,
-    scores: Factor,
+    scores: Dyadic,
     softmax: &Softmax,
-    output: Factor,
+    output: Dyadic,
 ) -> Vec<f64> {
     let head_dim = channels / heads;
     let tokens = qkv.len() / (3 * channels);
@@ -291,7 +289,8 @@ fn attention(
             &qkv[(3 * token + which) * channels + head * head_dim..][..head_dim]
         };
         for query in 0..tokens {
-            let score = |key| limit(scores.apply(dot(part(query, 0), part(key, 1))), Width::I8);
+            let score =
+                |key| limit(scores.exact_product(dot(part(query, 0), part(key, 1))), Width::I8);
             let row: Vec<f64> = (0..tokens).map(score).collect();
             let most = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = match softmax {
@@ -318,7 +317,7 @@ fn attention(
                 let total: f64 = products.map(|(key, weight)| weight * part(key, 2)[d]).sum();
                 let value = match softmax {
                     Softmax::Deferred { .. } => divide_away(output, exact(total), sum),
-                    Softmax::Shiftmax { .. } => output.apply(exact(total)),
+                    Softmax::Shiftmax { .. } => output.exact_product(exact(total)),
                 };
                 out[query * channels + head * head_dim + d] = limit(value, Width::I8);
             }
@@ -328,15 +327,15 @@ fn attention(
 }
 
 /// `total · multiplier / (sum · 2^shift)` to nearest, ties away from 0, for results of few bits: the quotient of f64 is corrected by exact products.
-fn divide_away(output: Factor, total: f64, sum: f64) -> f64 {
+fn divide_away(output: Dyadic, total: f64, sum: f64) -> f64 {
     let divisor = |quotient: f64| (2.0 * quotient - 1.0) * sum;
     let magnitude = total.abs();
-    let multiplier = f64::from(output.multiplier.unsigned_abs());
-    let mut quotient = (magnitude * multiplier / power(output.shift) / sum + 0.5).floor();
+    let multiplier = f64::from(output.multiplier().unsigned_abs());
+    let mut quotient = (magnitude * multiplier / power(output.shift()) / sum + 0.5).floor();
     // The largest quotient for which (2 quotient − 1) · sum · 2^(shift−1) ≤ magnitude · multiplier.
     let fits = |quotient: f64| {
         let (high, low) = two_parts(magnitude, multiplier);
-        let (other_high, other_low) = two_parts(divisor(quotient), power(output.shift - 1));
+        let (other_high, other_low) = two_parts(divisor(quotient), power(output.shift() - 1));
         (other_high, other_low) <= (high, low)
     };
     while !fits(quotient) {
@@ -345,7 +344,7 @@ fn divide_away(output: Factor, total: f64, sum: f64) -> f64 {
     while fits(quotient + 1.0) {
         quotient += 1.0;
     }
-    quotient * total.signum() * f64::from(output.multiplier.signum())
+    quotient * total.signum() * f64::from(output.multiplier().signum())
 }
 
 /// A product in units of 2^32 and the rest, both exact.
@@ -383,9 +382,9 @@ mod tests {
             let sign = if whole(2) == 0 { 1 } else { -1 };
             let shift = 20 + u32::try_from(whole(26)).unwrap();
             let (z, multiplier) = (whole(1 << 24) - (1 << 23), sign * ((1 << 30) + whole(1 << 30)));
-            let factor = Factor { multiplier: i32::try_from(multiplier).unwrap(), shift };
+            let factor = Dyadic::new(i32::try_from(multiplier).unwrap(), shift).unwrap();
             let expected = (z * multiplier + (1 << (shift - 1))) >> shift;
-            assert_eq!(factor.apply(z as f64), expected as f64, "{z} {factor:?}");
+            assert_eq!(factor.exact_product(z as f64), expected as f64, "{z} {factor:?}");
             let sum = 1 + whole(1 << 18);
             let (a, b) = (z.abs() * multiplier.abs(), sum << shift);
             let expected = ((2 * a + b) / (2 * b)) * z.signum() * multiplier.signum();

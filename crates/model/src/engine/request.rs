@@ -163,6 +163,16 @@ pub enum Outcome {
         /// Decoded tokens a second.
         decode: Vec<f64>,
     },
+    /// Of integer-only quantization.
+    Quantized {
+        /// The file of integers.
+        #[serde(skip)]
+        bytes: Vec<u8>,
+        /// Its length.
+        length: usize,
+        /// The width of the weights of each layer that has some.
+        bits: Vec<u32>,
+    },
 }
 
 impl Outcome {

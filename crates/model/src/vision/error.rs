@@ -47,6 +47,9 @@ pub enum VisionError {
         /// The bytes of one image.
         expected: usize,
     },
+    /// Two graphs that are not of one network.
+    #[error("the integer graph was not made of this float graph")]
+    Pair,
     /// Nothing to calibrate with.
     #[error("there are no calibration images; some 64 are enough")]
     Calibration,
@@ -72,6 +75,7 @@ impl VisionError {
             Self::Tensor { .. } => "ERR_VISION_TENSOR",
             Self::Node { .. } => "ERR_VISION_NODE",
             Self::Images { .. } | Self::Layers { .. } => "ERR_SHAPE",
+            Self::Pair => "ERR_VISION_PAIR",
             Self::Calibration => "ERR_CALIBRATION",
         }
     }

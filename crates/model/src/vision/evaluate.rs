@@ -3,7 +3,9 @@
 use dyadic_formats::GgufType;
 use dyadic_kernels::Kernels;
 use dyadic_kernels::activation::{Accuracy, Function};
-use dyadic_quant::graph::{FloatGraph, Node, Op, Shape, Weights, Windows};
+use dyadic_quant::graph::{
+    FloatGraph, Node, Op, Shape, Weights, Windows, for_each_pixel, windows_over,
+};
 use dyadic_tensor::pool::Pool;
 use dyadic_tensor::{
     ActivationKind, Activations, AttentionRows, Io, KvPrecision, Norm, PackedWeights, Projection,
@@ -282,7 +284,7 @@ impl FloatVision {
         (x, shape): (&[f32], Shape),
         out: &mut [f32],
     ) -> Result<(), TensorError> {
-        let [rows, columns] = windows.over(shape).expect("the graph was checked");
+        let [rows, columns] = windows_over(windows, shape).expect("the graph was checked");
         let channels = shape.channels;
         let inputs = weights.inputs();
         let at_once = (UNFOLDED / inputs).max(1);
@@ -294,7 +296,8 @@ impl FloatVision {
             for (index, unfolded) in (first * at_once..).zip(unfolded.chunks_exact_mut(inputs)) {
                 let (image, window) = (index / (rows * columns), index % (rows * columns));
                 let x = &x[image * shape.elements()..];
-                windows.for_each_pixel(
+                for_each_pixel(
+                    windows,
                     shape,
                     [window / columns, window % columns],
                     |place, pixel| {
@@ -366,7 +369,7 @@ fn pooled(
     for (x, out) in x.chunks_exact(shape.elements()).zip(out.chunks_exact_mut(to.elements())) {
         for (window, out) in out.chunks_exact_mut(channels).enumerate() {
             out.fill(start);
-            windows.for_each_pixel(shape, [window / to.width, window % to.width], |_, pixel| {
+            for_each_pixel(windows, shape, [window / to.width, window % to.width], |_, pixel| {
                 for (out, &x) in out.iter_mut().zip(&x[pixel * channels..]) {
                     gather(out, x);
                 }

@@ -1,5 +1,6 @@
 //! Vision models of floats: reading them, and running them with our own kernels.
 
+mod compare;
 mod error;
 mod evaluate;
 mod quantize;
@@ -8,6 +9,7 @@ mod sensitivity;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{ValueError, compare};
 pub use error::VisionError;
 pub use evaluate::FloatVision;
 pub use quantize::{Budgets, QuantizeOptions, Sensitivity, StageProgress, WeightBits, quantize};

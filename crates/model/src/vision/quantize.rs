@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use dyadic_integer::{Graph, Mode};
 use dyadic_quant::allocate::{Choice, Problem};
 use dyadic_quant::calibrate::RangeMethod;
 use dyadic_quant::convert::convert;
 use dyadic_quant::graph::{FloatGraph, Op};
-use dyadic_quant::plan::{Calibration, Mode, Plan};
-use dyadic_quant::quantized::QuantizedGraph;
+use dyadic_quant::plan::{Calibration, Plan};
 use dyadic_quant::sensitivity::squared_error;
 use dyadic_tensor::pool::Pool;
 
@@ -102,7 +102,7 @@ pub fn quantize(
     pixels: &[u8],
     options: &QuantizeOptions,
     progress: StageProgress<'_>,
-) -> Result<Option<QuantizedGraph>, ModelError> {
+) -> Result<Option<Graph>, ModelError> {
     if pixels.is_empty() {
         return Err(VisionError::Calibration.into());
     }

@@ -106,6 +106,12 @@ export {
   type Sensitivity,
   type WidthBudgets,
 } from './quantize/integer-only.ts';
+export {
+  type AnalyseIntegerGraphOptions,
+  analyseIntegerGraph,
+  type IntegerGraphAnalysis,
+  type LayerError,
+} from './quantize/layers.ts';
 export { type RawArray, readNpy, readNpyBytes, writeNpy } from './tensor/npy.ts';
 export {
   readSafetensors,

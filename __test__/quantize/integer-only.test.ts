@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { quantizeIntegerOnly } from '../../ts/index.ts';
+import { analyseIntegerGraph, quantizeIntegerOnly } from '../../ts/index.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const CNN = 'models/fashion-cnn/model.safetensors';
@@ -41,4 +41,17 @@ test('what cannot be quantized is refused with a code, and work can be aborted',
   expect(await codeOf(quantizeIntegerOnly(CNN, pixels, { signal: controller.signal, onProgress }))).toBe(
     'ERR_ABORTED',
   );
+});
+
+test('integers are compared with floats value by value', async () => {
+  const { bytes } = await quantizeIntegerOnly(CNN, pixels);
+  const images = pixels.subarray(0, 8 * 784);
+  const { layers, svg } = await analyseIntegerGraph(CNN, bytes, images);
+  expect(layers.map(({ op }) => op)).toContain('average_pool');
+  expect(layers[0]).toMatchObject({ op: 'input', sqnr: Number.POSITIVE_INFINITY, maxError: 0 });
+  for (const { name, sqnr } of layers.slice(1)) expect(sqnr, name).toBeGreaterThan(20);
+  expect(svg).toMatch(/^<svg .*head, linear.*<\/svg>\n$/s);
+  const vit = 'models/fashion-vit/model.safetensors';
+  expect(await codeOf(analyseIntegerGraph(vit, bytes, images))).toBe('ERR_VISION_PAIR');
+  expect(await codeOf(analyseIntegerGraph(CNN, bytes.subarray(9), images))).toMatch(/^ERR_INTEGER_/);
 });

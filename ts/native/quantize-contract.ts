@@ -50,6 +50,7 @@ export interface NativeQuantize {
     pixels: Uint8Array,
     options: NativeQuantizeOptions,
   ): number;
+  compareIntegerGraph(hub: NativeHub, path: string, file: Uint8Array, pixels: Uint8Array): number;
   estimateCost(
     path: string,
     options: {

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use dyadic_integer::Mode;
+use dyadic_integer::{Graph, IntegerModel, Mode, ModelOptions};
 use dyadic_model::engine::{Event, Job, Outcome};
 use dyadic_model::safetensors::SafetensorsFile;
 use dyadic_model::vision::{
-    Budgets, FloatVision, QuantizeOptions, Sensitivity, WeightBits, quantize, read,
+    Budgets, FloatVision, QuantizeOptions, Sensitivity, WeightBits, compare, quantize, read,
 };
 use dyadic_model::{EngineError, ModelError};
 use dyadic_quant::allocate::{Choice, Problem};
@@ -246,23 +246,51 @@ pub fn quantize_integer_only(
         let pixels = pixels.to_vec();
         let threads = options.threads;
         let options = options.read()?;
-        let job = hub.inbox().start_job(None);
-        let id = job.id();
-        let (waiting, working) = (Arc::clone(&job), Arc::clone(&job));
-        let work = move || {
-            let quantized = catch_unwind(AssertUnwindSafe(|| {
-                run(&working, Path::new(&path), &pixels, &options, threads)
-            }));
-            let quantized = quantized
-                .unwrap_or_else(|panic| Err(EngineError::from_panic(panic.as_ref()).into()));
-            job.send(quantized.map_or_else(Event::Failed, Event::Done));
-        };
-        let started = std::thread::Builder::new().name("dyadic-quantize".to_owned()).spawn(work);
-        if let Err(error) = started {
-            waiting.send(Event::Failed(EngineError::Internal(error.to_string()).into()));
-        }
-        Ok(id)
+        Ok(start(hub, move |job| run(job, Path::new(&path), &pixels, &options, threads)))
     })
+}
+
+/// Starts to compare the values of a vision model of floats with those of an integer graph, given as the bytes of its file, on some images.
+#[napi]
+pub fn compare_integer_graph(
+    hub: &Hub,
+    path: String,
+    file: Uint8ArraySlice<'_>,
+    pixels: Uint8ArraySlice<'_>,
+) -> Result<u32> {
+    guard(|| {
+        let (file, pixels) = (file.to_vec(), pixels.to_vec());
+        Ok(start(hub, move |_| {
+            let (kernels, pool) = machine(0)?;
+            let graph = read(&SafetensorsFile::open(Path::new(&path))?)?.graph;
+            let vision = FloatVision::new(kernels, pool, graph)?;
+            let model = IntegerModel::new(
+                Graph::from_bytes(Path::new("the integer graph"), &file)?,
+                &ModelOptions::default(),
+            )?;
+            Ok(Outcome::Compared { values: compare(&vision, &model, pool, &pixels)? })
+        }))
+    })
+}
+
+/// Runs work on a thread of its own, and tells of its end.
+fn start(
+    hub: &Hub,
+    work: impl FnOnce(&Job) -> std::result::Result<Outcome, ModelError> + Send + 'static,
+) -> u32 {
+    let job = hub.inbox().start_job(None);
+    let id = job.id();
+    let waiting = Arc::clone(&job);
+    let work = move || {
+        let done = catch_unwind(AssertUnwindSafe(|| work(&job)))
+            .unwrap_or_else(|panic| Err(EngineError::from_panic(panic.as_ref()).into()));
+        job.send(done.map_or_else(Event::Failed, Event::Done));
+    };
+    let started = std::thread::Builder::new().name("dyadic-quantize".to_owned()).spawn(work);
+    if let Err(error) = started {
+        waiting.send(Event::Failed(EngineError::Internal(error.to_string()).into()));
+    }
+    id
 }
 
 fn run(

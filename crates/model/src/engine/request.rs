@@ -173,6 +173,11 @@ pub enum Outcome {
         /// The width of the weights of each layer that has some.
         bits: Vec<u32>,
     },
+    /// Of a comparison of integers with floats.
+    Compared {
+        /// For each node.
+        values: Vec<crate::vision::ValueError>,
+    },
 }
 
 impl Outcome {

@@ -2,12 +2,13 @@
 
 use dyadic_integer::{IntegerModel, Value};
 use dyadic_tensor::pool::Pool;
+use serde::Serialize;
 
 use super::{FloatVision, VisionError};
 use crate::ModelError;
 
 /// The error of the value of one node, on all images.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ValueError {
     /// The node.
     pub name: String,

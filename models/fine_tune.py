@@ -27,7 +27,7 @@ from graph import Graph
 HERE = Path(__file__).parent
 CALIBRATION_IMAGES = 1_000  # of the training images
 BATCH = 128
-RATE = 2e-4
+RATE = 5e-5
 I16_HEADROOM = 2.0  # a value of 16 bits can hold more than was seen
 INT32_MAX = 2**31 - 1
 

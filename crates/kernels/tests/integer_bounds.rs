@@ -1,5 +1,7 @@
 //! How far the integer-only operations are from real arithmetic: the bounds that `docs/numerics.md` may promise.
 
+#![expect(clippy::approx_constant, reason = "the constants that I-BERT publishes")]
+
 use dyadic_kernels::Kernels;
 use dyadic_kernels::integer::elementwise::Add;
 use dyadic_kernels::integer::norm::{LayerNorm, NormChannel, Root};
@@ -93,7 +95,7 @@ fn two_levels(mut check: impl FnMut(&[i8], usize, f64)) {
 /// The weights of the greatest and of each other logit.
 fn softmax_of_two(others: usize, distance: f64) -> [f64; 2] {
     let e = (-distance).exp();
-    let sum = 1.0 + real(others as i64) * e;
+    let sum = 1.0 + real(i64::try_from(others).unwrap()) * e;
     [1.0 / sum, e / sum]
 }
 

@@ -21,7 +21,7 @@
 //! | `softmax_u8`, `softmax_u15`, `shiftmax_i8`, `shiftmax_i16` | rows of i8 logits; [`softmax::index_softmax`], [`ibert::softmax`] |
 //! | `attention(qkv, &Attention, scratch, out)` | scores, softmax and product with the values of all heads |
 //! | `layer_norm_exact(x, &LayerNorm, out)` | i8 or i16 to i8, also RMSNorm |
-//! | `i_layer_norm(x, bias, out)` | I-ViT's, to i32; `requantize` by channel follows |
+//! | `i_layer_norm(x, bias, root, out)` | I-ViT's and I-BERT's, to i32; `requantize` by channel follows |
 //! | `shift_gelu(x, width, &ShiftGelu, out)` | I-ViT's GELU with its requantization, i8 to i8 |
 //! | [`dfp`], [`ibert`] | INT16 with a shared exponent; I-BERT's polynomials: plain functions |
 //!

@@ -306,6 +306,7 @@ fn ibert_gelu_table(from: f64, own: f64) -> Result<Box<[i8; 256]>, String> {
     let (a, b) = (-0.2888, -1.769);
     // 16 bits more than the input has, without which the polynomial is of no use: its argument is q · 2^16.
     let from = from / 65536.0;
+    #[expect(clippy::approx_constant, reason = "as the reference has it")]
     let scale = from / 1.4142;
     let (b, c) = ((b / scale).floor(), (1.0 / a / (scale * scale)).floor());
     let scale = a * scale * scale * 16384.0;

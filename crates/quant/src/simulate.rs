@@ -153,7 +153,7 @@ fn evaluate(node: &Node, to: Shape, inputs: &[(&[f64], Shape)]) -> Vec<f64> {
             .zip(inputs[1].0)
             .map(|(x, y)| limit(factor.exact_product(x * y), width))
             .collect(),
-        Op::MaxPool(windows) => pooled(windows, x, shape, to, |a, b| a.max(b), f64::NEG_INFINITY),
+        Op::MaxPool(windows) => pooled(windows, x, shape, to, f64::max, f64::NEG_INFINITY),
         Op::AveragePool { windows, factor } => {
             let sums = pooled(windows, x, shape, to, |a, b| a + b, 0.0);
             sums.into_iter().map(|sum| limit(factor.exact_product(sum), width)).collect()
@@ -253,9 +253,8 @@ fn layer_norm(x: &[f64], kind: NormKind, channels: &[NormChannel]) -> Vec<f64> {
     let mean = (sum / count).round_ties_even();
     let spread: f64 = exact(x.iter().map(|x| (x - mean) * (x - mean)).sum());
     let root = match kind {
-        NormKind::TenSteps => {
-            (0..10).fold(65536.0, |root: f64, _| ((root + (spread / root).floor()) / 2.0).floor())
-        }
+        NormKind::TenSteps => (0..10)
+            .fold(65536.0, |root: f64, _| f64::midpoint(root, (spread / root).floor()).floor()),
         _ => floor_root(spread).max(1.0),
     };
     let factor = (I32_MAX / root).floor();

@@ -172,11 +172,13 @@ impl Head<'_> {
         for (row, k) in self.k.chunks(self.stride).enumerate() {
             let k = &k[..self.dim];
             let tile = &mut matrix.vectors[row / TILE_ROWS * of_tile + HEADER..];
-            for (quad, k) in k.chunks(4).enumerate() {
-                let bytes = &mut tile[quad].0[4 * (row % TILE_ROWS)..][..4];
-                for (byte, k) in bytes.iter_mut().zip(k) {
-                    *byte = k.cast_unsigned();
-                }
+            let (quads, rest) = k.as_chunks::<4>();
+            for (vector, quad) in tile.iter_mut().zip(quads) {
+                let bytes = &mut vector.0.as_chunks_mut::<4>().0[row % TILE_ROWS];
+                *bytes = quad.map(i8::cast_unsigned);
+            }
+            for (byte, &k) in rest.iter().enumerate() {
+                tile[quads.len()].0[4 * (row % TILE_ROWS) + byte] = k.cast_unsigned();
             }
             matrix.set_bias(row, 0, k.iter().map(|&k| i32::from(k)).sum());
         }
@@ -193,11 +195,15 @@ impl Head<'_> {
             let dims = first..(first + TILE_ROWS).min(self.dim);
             let tile = &mut matrix.vectors[tile * of_tile..][..of_tile];
             let mut sums = [0i32; TILE_ROWS];
-            for (j, v) in self.v.chunks(self.stride).enumerate() {
-                let bytes = tile[HEADER + j / 4].0.chunks_exact_mut(4);
-                for ((&v, bytes), sum) in v[dims.clone()].iter().zip(bytes).zip(&mut sums) {
-                    bytes[j % 4] = v.cast_unsigned();
-                    *sum += i32::from(v);
+            for (quad, v) in self.v.chunks(4 * self.stride).enumerate() {
+                let mut four = [[0i8; TILE_ROWS]; 4];
+                for (four, v) in four.iter_mut().zip(v.chunks(self.stride)) {
+                    four[..dims.len()].copy_from_slice(&v[dims.clone()]);
+                }
+                let bytes = tile[HEADER + quad].0.as_chunks_mut::<4>().0;
+                for (row, (bytes, sum)) in bytes.iter_mut().zip(&mut sums).enumerate() {
+                    *bytes = four.map(|v| v[row].cast_unsigned());
+                    *sum += four.iter().map(|v| i32::from(v[row])).sum::<i32>();
                 }
             }
             for (row, &sum) in dims.zip(&sums) {

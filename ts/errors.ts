@@ -12,6 +12,7 @@ export const ERROR_CODES = {
     'There is no such axis, or too many; or an operation needs the axes of a tensor in the order of memory.',
   ERR_BUFFER: 'The buffer of an array was detached (transferred to a worker) or shrunk.',
   ERR_BUSY: 'The object is already in use by another call that has not finished.',
+  ERR_CALIBRATION: 'There are no images to calibrate a model with.',
   ERR_CHECKSUM: 'A downloaded file does not have the expected SHA-256 or size. It was deleted.',
   ERR_CONTEXT_LENGTH: 'The prompt, or the prompt and the answer, do not fit into the context.',
   ERR_DISPOSED: 'The model, chat, stream or tensor was disposed.',

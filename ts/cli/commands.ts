@@ -8,6 +8,7 @@ import { inspect } from './inspect.ts';
 import { list } from './list.ts';
 import { perplexity } from './perplexity.ts';
 import { pull } from './pull.ts';
+import { quantize } from './quantize.ts';
 import { run } from './run.ts';
 import { tokenize } from './tokenize.ts';
 
@@ -19,6 +20,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   list,
   inspect,
   classify,
+  quantize,
   tokenize,
   perplexity,
   bench,

@@ -24,3 +24,8 @@ pub use graph::{
 pub use image::{Image, ImageError};
 pub use memory::Value;
 pub use model::{IntegerModel, ModelOptions};
+
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod tests;

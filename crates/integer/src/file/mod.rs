@@ -29,3 +29,6 @@ const PREFIX: usize = 24;
 
 /// Header and arrays are padded to a multiple of this.
 const ALIGNMENT: usize = 8;
+
+#[cfg(test)]
+mod tests;

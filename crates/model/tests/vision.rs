@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use dyadic_integer::{Graph, Mode, Op, Width};
+use dyadic_integer::{Graph, IntegerModel, Mode, ModelOptions, Op, Width};
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_model::safetensors::SafetensorsFile;
 use dyadic_model::vision::{
@@ -49,15 +50,65 @@ fn best<T: PartialOrd>(logits: &[T]) -> usize {
     (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
 }
 
+/// The logits of the first test images, of the integers.
+fn integer_logits(graph: &Graph, count: usize) -> Vec<i32> {
+    let images = &idx("t10k-200-images-idx3-ubyte")[..count * IMAGE];
+    let model = IntegerModel::new(graph.clone(), &ModelOptions::default()).expect("a model");
+    let mut logits = vec![0; count * 10];
+    model.logits(images, &mut logits, &AtomicBool::new(false)).expect("logits");
+    logits
+}
+
 /// The best label of each image, of the integers and of the floats.
 fn predictions(graph: &Graph, vision: &FloatVision, pool: &Pool, count: usize) -> [Vec<usize>; 2] {
     let images = &idx("t10k-200-images-idx3-ubyte")[..count * IMAGE];
     let float = vision.logits((pool, 2), images).expect("logits");
-    let mut integer: Vec<(&[u8], usize)> = images.chunks(IMAGE).map(|image| (image, 0)).collect();
-    pool.for_each_mut(2, &mut integer, |_, (image, label)| {
-        *label = best(simulate(graph, image).last().expect("logits"));
+    [
+        integer_logits(graph, count).chunks(10).map(best).collect(),
+        float.chunks(10).map(best).collect(),
+    ]
+}
+
+/// That the first test images have the same logits in integers and in f64.
+fn assert_equal_to_simulation(model: &str, mode: Mode, bits: u32, images: &[u8]) {
+    let (graph, _, pool) = quantized(model, mode, WeightBits::Uniform(bits));
+    let runner = IntegerModel::new(graph.clone(), &ModelOptions::default()).expect("a model");
+    let mut images: Vec<&[u8]> = images.chunks(IMAGE).collect();
+    pool.for_each_mut(2, &mut images, |index, image| {
+        let mut logits = vec![0; 10];
+        runner.logits(image, &mut logits, &AtomicBool::new(false)).expect("logits");
+        let simulated = simulate(&graph, image).pop().expect("logits");
+        let integers: Vec<f64> = logits.iter().map(|&logit| logit.into()).collect();
+        assert_eq!(integers, simulated, "{model}, {mode:?}, {bits} bits, image {index}");
     });
-    [integer.into_iter().map(|(_, label)| label).collect(), float.chunks(10).map(best).collect()]
+}
+
+/// The integer graph and the fake-quantised one, evaluated in f64 with every sum below 2^53, are equal bit for bit.
+#[test]
+fn integers_equal_the_fake_quantised_graph_bit_for_bit() {
+    let images = idx("t10k-200-images-idx3-ubyte");
+    for (model, mode, bits, count) in [
+        ("fashion-vit", Mode::Exact, 8, 100),
+        ("fashion-vit", Mode::Exact, 4, 10),
+        ("fashion-vit", Mode::Ivit, 8, 30),
+        ("fashion-vit", Mode::Ibert, 8, 30),
+        ("fashion-cnn", Mode::Exact, 8, 20),
+    ] {
+        assert_equal_to_simulation(model, mode, bits, &images[..count * IMAGE]);
+    }
+}
+
+/// All 10,000 test images, in the folder that `DYADIC_FASHION` names.
+#[test]
+#[ignore = "takes minutes, and needs Fashion-MNIST"]
+fn integers_equal_the_fake_quantised_graph_on_all_images() {
+    let Some(folder) = std::env::var_os("DYADIC_FASHION") else {
+        return dyadic_testkit::skip::skip("needs DYADIC_FASHION, the folder of the test images");
+    };
+    let bytes = std::fs::read(Path::new(&folder).join("t10k-images-idx3-ubyte")).expect("images");
+    for mode in [Mode::Exact, Mode::Ivit] {
+        assert_equal_to_simulation("fashion-vit", mode, 8, &bytes[16..]);
+    }
 }
 
 fn equal(a: &[usize], b: &[usize]) -> usize {

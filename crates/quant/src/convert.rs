@@ -128,7 +128,7 @@ impl Converter<'_> {
                     one: one(from(0) * GELU_SIGMOID, 23)?,
                     factor: factor(from(0) / 128.0 / own)?,
                 },
-                Mode::Ibert => Op::Lookup { table: ibert_gelu_table(from(0), own)? },
+                Mode::Ibert => Op::Lookup { table: ibert_gelu_table(from(0), own) },
             },
             graph::Op::Add => Op::Add { factors: [factor(from(0) / own)?, factor(from(1) / own)?] },
             graph::Op::Multiply => Op::Multiply { factor: factor(from(0) * from(1) / own)? },
@@ -302,7 +302,7 @@ fn evaluate(function: Function, x: &[f32]) -> Vec<f32> {
 }
 
 /// I-BERT's GELU of 8 bits: `q · (erf + one)`, requantized. It is a function of 8 bits, so a table.
-fn ibert_gelu_table(from: f64, own: f64) -> Result<Box<[i8; 256]>, String> {
+fn ibert_gelu_table(from: f64, own: f64) -> Box<[i8; 256]> {
     let (a, b) = (-0.2888, -1.769);
     // 16 bits more than the input has, without which the polynomial is of no use: its argument is q · 2^16.
     let from = from / 65536.0;
@@ -311,16 +311,15 @@ fn ibert_gelu_table(from: f64, own: f64) -> Result<Box<[i8; 256]>, String> {
     let (b, c) = ((b / scale).floor(), (1.0 / a / (scale * scale)).floor());
     let scale = a * scale * scale * 16384.0;
     let one = (1.0 / scale).floor();
-    let factor = factor(from * scale / 2.0 / own)?;
+    let ratio = from * scale / 2.0 / own;
     let mut table = Box::new([0; 256]);
     for (entry, q) in table.iter_mut().zip(-128..128) {
         let q = f64::from(q) * 65536.0;
         let limited = q.abs().min(-b) + b;
         let erf = (q.signum() * (limited * limited + c) / 16384.0).floor();
-        let product = q * (erf + one) * f64::from(factor.multiplier());
-        *entry = to_i8((product / f64::from(factor.shift()).exp2() + 0.5).floor());
+        *entry = to_i8((q * (erf + one) * ratio + 0.5).floor());
     }
-    Ok(table)
+    table
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "limited to ±127")]

@@ -373,6 +373,7 @@ mod tests {
     use super::*;
 
     /// Against 128-bit integers.
+    #[expect(clippy::cast_precision_loss, reason = "whole numbers below 2^53")]
     #[test]
     fn products_and_quotients_are_exact() {
         let mut rng = Rng::new(1);

@@ -223,7 +223,7 @@ pub enum Op {
     Attention {
         /// The number of heads.
         heads: usize,
-        /// From q · k to 8-bit scores, with head_dim^−0.5.
+        /// From q · k to 8-bit scores, with `head_dim^−0.5`.
         scores: Dyadic,
         /// How scores become weights.
         softmax: Softmax,

@@ -128,13 +128,13 @@ mod trace {
                 let at = registers(pid)?.rip;
                 let verdict = match verdicts.get(&at) {
                     Some(verdict) => verdict,
-                    None => verdicts.entry(at).or_insert(Verdict::of(&code(pid, at)?, at)),
+                    None => verdicts.entry(at).or_insert(Verdict::of(&code(pid, at), at)),
                 };
                 trace.instructions += 1;
                 match verdict {
                     Verdict::Breakpoint => at_breakpoint = true,
                     Verdict::Floating(name) => {
-                        *trace.floating.entry(name.clone()).or_default() += 1
+                        *trace.floating.entry(name.clone()).or_default() += 1;
                     }
                     Verdict::Other => {}
                 }
@@ -181,7 +181,7 @@ mod trace {
     }
 
     /// The bytes of the instruction at an address, and some behind it.
-    fn code(pid: i32, at: u64) -> io::Result<[u8; 16]> {
+    fn code(pid: i32, at: u64) -> [u8; 16] {
         let mut bytes = [0; 16];
         for (word, offset) in bytes.chunks_exact_mut(8).zip([0, 8]) {
             let address = at + offset;
@@ -190,7 +190,7 @@ mod trace {
                 unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, pid, address, null_mut::<u8>()) };
             word.copy_from_slice(&value.to_le_bytes());
         }
-        Ok(bytes)
+        bytes
     }
 
     /// What an instruction is.

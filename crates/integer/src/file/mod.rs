@@ -12,7 +12,6 @@
 //!
 //! Numbers are little-endian. A graph has one file: what is read and written again is the same bytes.
 
-mod checksum;
 mod data;
 mod header;
 mod read;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use dyadic_kernels::integer::Dyadic;
 
-use super::checksum::crc32;
 use super::data::Reader;
 use super::header::{Header, NodeHeader, NormHeader, OpHeader, Pair, SoftmaxHeader, WindowsHeader};
 use super::{MAGIC, PREFIX, VERSION};
@@ -13,6 +12,7 @@ use crate::graph::{
     Description, Graph, Matrix, Mode, Node, NormChannel, NormKind, Op, Shape, Softmax, Width,
     Windows,
 };
+use crc32fast::hash as crc32;
 
 impl Graph {
     /// Whether a file that begins with these bytes is meant to be one of integers.

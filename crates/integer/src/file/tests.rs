@@ -2,11 +2,11 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::checksum::crc32;
 use super::{MAGIC, PREFIX};
 use crate::error::IntegerError;
 use crate::example;
 use crate::graph::Graph;
+use crc32fast::hash as crc32;
 
 fn read(bytes: &[u8]) -> Result<Graph, IntegerError> {
     Graph::from_bytes(Path::new("test.dyadic"), bytes)

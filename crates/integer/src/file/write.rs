@@ -2,11 +2,11 @@
 
 use dyadic_kernels::integer::Dyadic;
 
-use super::checksum::crc32;
 use super::data::{write, write_nibbles};
 use super::header::{Header, NodeHeader, NormHeader, OpHeader, Pair, SoftmaxHeader, WindowsHeader};
 use super::{ALIGNMENT, MAGIC, PREFIX, VERSION};
 use crate::graph::{Graph, Matrix, Node, NormKind, Op, Softmax, Windows};
+use crc32fast::hash as crc32;
 
 impl Graph {
     /// The bytes of the file.

@@ -7,11 +7,13 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::avx512::POWERS;
 use super::layout::{
     Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
 };
 use super::{Block, Layout, Product, Step, Terms};
+
+/// 3^n: what brings digit n of a byte of trits to the top.
+const POWERS: [i16; 5] = [1, 3, 9, 27, 81];
 
 /// How far ahead of the codes in use the next ones are fetched, in bytes.
 const PREFETCH: usize = 4096;
@@ -263,18 +265,17 @@ pub(super) unsafe fn load_codes<L: Layout, const SIGNED: bool>(
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn load_trits<const PHASE: usize>(weights: *const u8) -> [__m256i; 8] {
-    let byte = _mm256_set1_epi16(0xFF);
+    let three = _mm256_set1_epi16(3);
     std::array::from_fn(|quad| {
         let (vector, digit) = trit_place(PHASE, quad);
         // SAFETY: a block has these vectors.
         let x = unsafe { _mm256_loadu_si256(weights.wrapping_add(vector * VECTOR).cast()) };
+        // Even bytes and odd ones as fractions of 16 bits: what a multiplication carries out of them is a digit.
+        let even = _mm256_slli_epi16::<8>(x);
+        let odd = _mm256_andnot_si256(_mm256_set1_epi16(0xFF), x);
         let power = _mm256_set1_epi16(POWERS[digit]);
-        let three = _mm256_set1_epi16(3);
-        // Even bytes and odd ones, in words.
-        let rest = |x: __m256i| _mm256_and_si256(_mm256_mullo_epi16(x, power), byte);
-        let even = _mm256_mullo_epi16(rest(_mm256_and_si256(x, byte)), three);
-        let odd = _mm256_mullo_epi16(rest(_mm256_srli_epi16::<8>(x)), three);
-        _mm256_or_si256(_mm256_srli_epi16::<8>(even), _mm256_andnot_si256(byte, odd))
+        let digits = |x| _mm256_mulhi_epu16(_mm256_mullo_epi16(x, power), three);
+        _mm256_or_si256(digits(even), _mm256_slli_epi16::<8>(digits(odd)))
     })
 }
 

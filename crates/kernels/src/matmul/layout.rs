@@ -373,6 +373,12 @@ impl LayoutSpec {
         }
     }
 
+    /// For trits: which of the five blocks that share eight vectors a block is.
+    #[inline]
+    pub(super) const fn phase(&self, block: usize) -> usize {
+        self.superblock(block).1 % 5
+    }
+
     /// The 32 integers of `row` in `block`.
     ///
     /// # Panics
@@ -389,7 +395,7 @@ impl LayoutSpec {
     #[must_use]
     pub fn codes(&self, tile: &[u8], block: usize, row: usize) -> [u8; BLOCK] {
         if let Codes::Trits = self.codes {
-            let phase = self.superblock(block).1 % 5;
+            let phase = self.phase(block);
             let vectors = &tile[self.block_offset(block)..];
             return std::array::from_fn(|k| {
                 let (vector, digit) = trit_place(phase, k / 4);
@@ -536,7 +542,7 @@ impl LayoutSpec {
     #[inline]
     pub fn store_codes(&self, tile: &mut [u8], block: usize, row: usize, quads: &[u32; 8]) {
         if let Codes::Trits = self.codes {
-            let phase = self.superblock(block).1 % 5;
+            let phase = self.phase(block);
             let vectors = &mut tile[self.block_offset(block)..];
             for (quad, codes) in quads.iter().enumerate() {
                 let (vector, digit) = trit_place(phase, quad);
@@ -582,14 +588,28 @@ pub(super) const fn trit_place(phase: usize, quad: usize) -> (usize, usize) {
 /// The five digits of a byte: it holds their number to the base 3 as a fraction, v of 243 as ⌈256 v / 243⌉, so that each digit is what a
 /// multiplication by 3 carries out (the code of `TQ1_0`).
 #[must_use]
-pub fn trits_of_byte(byte: u8) -> [u8; 5] {
-    let mut rest = byte;
-    std::array::from_fn(|_| {
-        let product = u16::from(rest) * 3;
-        rest = product.to_le_bytes()[0];
-        product.to_le_bytes()[1]
-    })
+pub const fn trits_of_byte(byte: u8) -> [u8; 5] {
+    let (mut trits, mut rest) = ([0; 5], byte);
+    let mut digit = 0;
+    while digit < trits.len() {
+        [rest, trits[digit]] = (rest as u16 * 3).to_le_bytes();
+        digit += 1;
+    }
+    trits
 }
+
+/// The digits of each byte as fields of 2 bits: digits 0 to 3 in the first table, digit 4 in the second.
+pub(super) static TRIT_FIELDS: [[u8; 256]; 2] = {
+    let mut fields = [[0; 256]; 2];
+    let mut byte = 0;
+    while byte < 256 {
+        let [a, b, c, d, e] = trits_of_byte(byte as u8);
+        fields[0][byte] = a | b << 2 | c << 4 | d << 6;
+        fields[1][byte] = e;
+        byte += 1;
+    }
+    fields
+};
 
 /// The inverse of [`trits_of_byte`].
 #[must_use]

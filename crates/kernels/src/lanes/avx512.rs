@@ -3,18 +3,20 @@
 use std::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_LT_OQ, _CMP_NLE_UQ, _CMP_UNORD_Q, _MM_FROUND_NO_EXC,
     _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_castps256_ps512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi32,
-    _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_ph, _mm512_cvtss_f32,
-    _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
-    _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_scalef_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_permute_ps, _mm512_permutexvar_ps,
-    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
-    _mm512_shuffle_f32x4, _mm512_sllv_epi32, _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_storeu_ps,
-    _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_andnot_si512,
+    _mm512_castps_si512, _mm512_castps256_ps512, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_cvtps_ph,
+    _mm512_cvtss_f32, _mm512_div_ps, _mm512_fmadd_ps, _mm512_i32gather_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_blend_epi8, _mm512_mask_blend_ps, _mm512_mask_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_scalef_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi8_mask, _mm512_mul_ps, _mm512_or_si512, _mm512_permute_ps,
+    _mm512_permutex2var_epi8, _mm512_permutexvar_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
+    _mm512_set1_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32, _mm512_shuffle_f32x4,
+    _mm512_slli_epi32, _mm512_sllv_epi32, _mm512_sqrt_ps, _mm512_srav_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
 
-use super::{LANES, Lanes};
+use super::{ByteTable, LANES, Lanes};
 
 /// The proof that this CPU has the features of [`crate::Isa::Avx512`].
 #[derive(Clone, Copy)]
@@ -26,6 +28,26 @@ impl Avx512 {
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
+    }
+
+    /// `table[byte]` for each byte.
+    #[inline(always)]
+    fn permute_bytes(self, table: &[u8; 256], bytes: __m512i) -> __m512i {
+        // SAFETY: a value of this type proves the features; the table has four times 64 bytes.
+        unsafe {
+            let at = table.as_ptr();
+            let low = _mm512_permutex2var_epi8(
+                _mm512_loadu_si512(at.cast()),
+                bytes,
+                _mm512_loadu_si512(at.add(64).cast()),
+            );
+            let high = _mm512_permutex2var_epi8(
+                _mm512_loadu_si512(at.add(128).cast()),
+                bytes,
+                _mm512_loadu_si512(at.add(192).cast()),
+            );
+            _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), low, high)
+        }
     }
 
     /// The mask of the first `len` lanes.
@@ -124,6 +146,39 @@ impl Lanes for Avx512 {
         unsafe {
             let index = _mm512_and_si512(index, _mm512_set1_epi32(255));
             _mm512_i32gather_ps::<4>(index, table.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    fn look_up_bytes(self, table: &ByteTable, bytes: __m512i) -> [__m512; 4] {
+        let Some([first, second]) = &table.upper else {
+            return [
+                self.look_up_256(&table.numbers, bytes),
+                self.look_up_256(&table.numbers, self.sar_i::<8>(bytes)),
+                self.look_up_256(&table.numbers, self.sar_i::<16>(bytes)),
+                self.look_up_256(&table.numbers, self.sar_i::<24>(bytes)),
+            ];
+        };
+        let (first, second) = (self.permute_bytes(first, bytes), self.permute_bytes(second, bytes));
+        // SAFETY: a value of this type proves the features.
+        unsafe {
+            // Bytes 0 and 2, then 1 and 3, in the upper halves of words.
+            let upper = _mm512_set1_epi16(0xFF00u16.cast_signed());
+            let even = _mm512_or_si512(
+                _mm512_and_si512(upper, _mm512_slli_epi32::<8>(first)),
+                _mm512_andnot_si512(upper, second),
+            );
+            let odd = _mm512_or_si512(
+                _mm512_and_si512(upper, first),
+                _mm512_andnot_si512(upper, _mm512_srli_epi32::<8>(second)),
+            );
+            let words = _mm512_set1_epi32(0xFFFF_0000u32.cast_signed());
+            [
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(even)),
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(odd)),
+                _mm512_castsi512_ps(_mm512_and_si512(even, words)),
+                _mm512_castsi512_ps(_mm512_and_si512(odd, words)),
+            ]
         }
     }
 

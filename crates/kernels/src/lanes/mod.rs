@@ -34,6 +34,28 @@ pub(crate) fn canonical(x: f32) -> f32 {
     if x.is_nan() { CANONICAL_NAN } else { x }
 }
 
+/// A number for each byte.
+pub(crate) struct ByteTable {
+    numbers: [f32; 256],
+    /// The two upper bytes of each number, the higher first, where the others are zero: numbers of at most 8 significant bits.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX-512 permutes bytes"))]
+    upper: Option<[[u8; 256]; 2]>,
+}
+
+impl ByteTable {
+    /// The table of these numbers.
+    pub(crate) fn new(numbers: &[f32; 256]) -> Self {
+        let mut upper = [[0; 256]; 2];
+        let mut is_short = true;
+        for (byte, number) in numbers.iter().enumerate() {
+            let [low, next, second, first] = number.to_le_bytes();
+            is_short &= [low, next] == [0; 2];
+            (upper[0][byte], upper[1][byte]) = (first, second);
+        }
+        Self { numbers: *numbers, upper: is_short.then_some(upper) }
+    }
+}
+
 /// Operations on sixteen lanes. A method says `lane` for each of them.
 pub(crate) trait Lanes: Copy {
     /// Sixteen f32.
@@ -126,10 +148,21 @@ pub(crate) trait Lanes: Copy {
     /// Lanes 2i and 2i + 1 change places
     fn swap_pairs(self, v: Self::F) -> Self::F;
 
-    /// Lane i is `table[index of lane i]`, for indices 0 to 15
+    /// Lane i is `table[low 4 bits of lane i]`
     fn look_up_16(self, table: &[f32; 16], index: Self::I) -> Self::F;
-    /// Lane i is `table[index of lane i]`, for indices 0 to 255
+    /// Lane i is `table[low 8 bits of lane i]`
     fn look_up_256(self, table: &[f32; 256], index: Self::I) -> Self::F;
+
+    /// What the four bytes of each lane stand for, the lowest first
+    #[inline(always)]
+    fn look_up_bytes(self, table: &ByteTable, bytes: Self::I) -> [Self::F; 4] {
+        [
+            self.look_up_256(&table.numbers, bytes),
+            self.look_up_256(&table.numbers, self.sar_i::<8>(bytes)),
+            self.look_up_256(&table.numbers, self.sar_i::<16>(bytes)),
+            self.look_up_256(&table.numbers, self.sar_i::<24>(bytes)),
+        ]
+    }
 
     /// Lane i is the f16 of bits `x[i]`
     fn load_f16(self, x: &[u16; LANES]) -> Self::F;

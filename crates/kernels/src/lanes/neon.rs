@@ -2,14 +2,14 @@
 
 use std::arch::aarch64::{
     float32x4_t, int32x4_t, uint8x16x4_t, uint32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vandq_s32,
-    vbslq_f32, vceqq_f32, vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16, vcvtnq_s32_f32,
-    vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veorq_s32, vextq_f32,
-    vfmaq_f32, vget_low_s8, vget_low_s16, vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8, vld1q_u8,
-    vmaxvq_u32, vmovl_high_s8, vmovl_high_s16, vmovl_s8, vmovl_s16, vmulq_f32, vmulq_n_u32,
-    vmvnq_u32, vorrq_s32, vorrq_u32, vqtbl4q_u8, vreinterpret_f16_u16, vreinterpret_u16_f16,
-    vreinterpretq_f32_s32, vreinterpretq_f32_u8, vreinterpretq_s32_f32, vreinterpretq_u8_u32,
-    vreinterpretq_u32_s32, vrev64q_f32, vrndnq_f32, vshlq_n_s32, vshrq_n_s32, vsqrtq_f32, vst1_u16,
-    vst1q_f32, vst1q_s32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
+    vandq_u32, vbslq_f32, vceqq_f32, vcgtq_f32, vcltq_f32, vcvt_f16_f32, vcvt_f32_f16,
+    vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veorq_s32,
+    vextq_f32, vfmaq_f32, vget_low_s8, vget_low_s16, vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8,
+    vld1q_u8, vmaxvq_u32, vmovl_high_s8, vmovl_high_s16, vmovl_s8, vmovl_s16, vmulq_f32,
+    vmulq_n_u32, vmvnq_u32, vorrq_s32, vorrq_u32, vqtbl4q_u8, vreinterpret_f16_u16,
+    vreinterpret_u16_f16, vreinterpretq_f32_s32, vreinterpretq_f32_u8, vreinterpretq_s32_f32,
+    vreinterpretq_u8_u32, vreinterpretq_u32_s32, vrev64q_f32, vrndnq_f32, vshlq_n_s32, vshrq_n_s32,
+    vsqrtq_f32, vst1_u16, vst1q_f32, vst1q_s32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
 use std::array;
 
@@ -128,7 +128,8 @@ impl Lanes for Neon {
             let bytes = uint8x16x4_t(at(0), at(1), at(2), at(3));
             index.map(|index| {
                 // Bytes 4 i to 4 i + 3 of the table.
-                let first = vmulq_n_u32(vreinterpretq_u32_s32(index), 0x0404_0404);
+                let index = vandq_u32(vreinterpretq_u32_s32(index), vdupq_n_u32(15));
+                let first = vmulq_n_u32(index, 0x0404_0404);
                 let index = vaddq_u32(first, vdupq_n_u32(0x0302_0100));
                 vreinterpretq_f32_u8(vqtbl4q_u8(bytes, vreinterpretq_u8_u32(index)))
             })

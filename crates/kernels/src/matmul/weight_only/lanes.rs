@@ -1,67 +1,146 @@
 //! A row is a lane. The codes of a block are unpacked into a buffer, then columns are multiplied one after the other.
 
 use super::super::layout::{
-    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part,
-    low_bits, power_of_two,
+    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR, low_bits,
+    trit_place,
 };
 use super::super::{Product, Step};
-use super::{CHAINS, Linear};
-use crate::lanes::{LANES, Lanes};
+use super::CHAINS;
+use crate::lanes::{ByteTable, LANES, Lanes};
 
-/// The codes of a block: byte j of `[quad][row]` is that of column 4 · quad + j.
-type Quads = [[u32; TILE_ROWS]; BLOCK / 4];
+/// The codes of a block: byte j of a lane of `[quad]` is that of column 4 · quad + j.
+type Quads<S> = [<S as Lanes>::I; BLOCK / 4];
+
+/// What the four columns of a quad mean. Types, since closures would not be compiled with the features of their caller.
+trait Meaning: Copy {
+    fn of<S: Lanes>(self, s: S, quad: S::I) -> [S::F; 4];
+}
+
+/// Codes of up to 4 bits.
+#[derive(Clone, Copy)]
+struct Nibbles<'a>(&'a [f32; 16]);
+
+/// Unsigned integers minus their zero point.
+#[derive(Clone, Copy)]
+struct Unsigned(f32);
+
+/// Signed bytes.
+#[derive(Clone, Copy)]
+struct Signed;
+
+/// Any numbers.
+#[derive(Clone, Copy)]
+struct Numbers<'a>(&'a ByteTable);
+
+impl Meaning for Nibbles<'_> {
+    #[inline(always)]
+    fn of<S: Lanes>(self, s: S, quad: S::I) -> [S::F; 4] {
+        [
+            s.look_up_16(self.0, quad),
+            s.look_up_16(self.0, s.sar_i::<8>(quad)),
+            s.look_up_16(self.0, s.sar_i::<16>(quad)),
+            s.look_up_16(self.0, s.sar_i::<24>(quad)),
+        ]
+    }
+}
+
+impl Meaning for Unsigned {
+    #[inline(always)]
+    fn of<S: Lanes>(self, s: S, quad: S::I) -> [S::F; 4] {
+        let (byte, zero) = (s.splat_i(0xFF), s.splat(self.0));
+        [
+            s.sub(s.to_float(s.and_i(quad, byte)), zero),
+            s.sub(s.to_float(s.and_i(s.sar_i::<8>(quad), byte)), zero),
+            s.sub(s.to_float(s.and_i(s.sar_i::<16>(quad), byte)), zero),
+            s.sub(s.to_float(s.and_i(s.sar_i::<24>(quad), byte)), zero),
+        ]
+    }
+}
+
+impl Meaning for Signed {
+    #[inline(always)]
+    fn of<S: Lanes>(self, s: S, quad: S::I) -> [S::F; 4] {
+        [
+            s.to_float(s.sar_i::<24>(s.shl_i::<24>(quad))),
+            s.to_float(s.sar_i::<24>(s.shl_i::<16>(quad))),
+            s.to_float(s.sar_i::<24>(s.shl_i::<8>(quad))),
+            s.to_float(s.sar_i::<24>(quad)),
+        ]
+    }
+}
+
+impl Meaning for Numbers<'_> {
+    #[inline(always)]
+    fn of<S: Lanes>(self, s: S, quad: S::I) -> [S::F; 4] {
+        s.look_up_bytes(self.0, quad)
+    }
+}
 
 /// See [`super`].
 #[inline(always)]
 pub(super) fn matmul<S: Lanes>(s: S, product: &Product<f32>) {
     // SAFETY: the product has a specification and values, which outlive it.
     let (spec, values) = unsafe { (&*product.spec, &*product.values) };
-    let weights = Weights { spec, values, linear: Linear::of(spec.codes) };
+    match spec.codes {
+        codes if codes.bits() <= 4 => {
+            let (tables, _) = values.as_chunks::<16>();
+            with_meaning(s, Nibbles(&tables[0]), spec, product);
+        }
+        Codes::Unsigned { zero_point, .. } => {
+            with_meaning(s, Unsigned(f32::from(zero_point)), spec, product);
+        }
+        Codes::Signed8 => with_meaning(s, Signed, spec, product),
+        _ => with_meaning(s, Numbers(&ByteTable::new(values)), spec, product),
+    }
+}
+
+#[inline(always)]
+fn with_meaning<S: Lanes>(s: S, meaning: impl Meaning, spec: &LayoutSpec, product: &Product<f32>) {
     for step in product.steps(&[4, 2, 1]) {
         // SAFETY: a tile has `tile_bytes` bytes.
         let tile = unsafe { std::slice::from_raw_parts(step.weights, product.tile_bytes) };
         match step.tokens {
-            4 => tokens::<S, 4>(s, weights, tile, &step),
-            2 => tokens::<S, 2>(s, weights, tile, &step),
-            _ => tokens::<S, 1>(s, weights, tile, &step),
+            4 => tokens::<S, 4>(s, meaning, spec, tile, &step),
+            2 => tokens::<S, 2>(s, meaning, spec, tile, &step),
+            _ => tokens::<S, 1>(s, meaning, spec, tile, &step),
         }
     }
 }
 
-#[derive(Clone, Copy)]
-struct Weights<'a> {
-    spec: &'a LayoutSpec,
-    values: &'a [f32; 256],
-    linear: Option<Linear>,
-}
-
 #[inline(always)]
-fn tokens<S: Lanes, const T: usize>(s: S, weights: Weights<'_>, tile: &[u8], step: &Step<f32>) {
-    let spec = weights.spec;
+fn tokens<S: Lanes, const T: usize>(
+    s: S,
+    meaning: impl Meaning,
+    spec: &LayoutSpec,
+    tile: &[u8],
+    step: &Step<f32>,
+) {
     let quads_of_span = if spec.scales.has_halves() { BLOCK / 8 } else { BLOCK / 4 };
     let has_minimums = spec.has_minimums();
     let zero = s.splat(0.0);
     let mut y = [zero; T];
-    let mut codes: Quads = [[0; TILE_ROWS]; BLOCK / 4];
+    let mut codes: Quads<S> = [s.splat_i(0); BLOCK / 4];
     let quads = step.blocks / CHAINS;
     for first in (0..quads).step_by(quads_of_span) {
         let block = first / (BLOCK / 4);
         let half = first % (BLOCK / 4) / quads_of_span;
         if half == 0 {
-            unpack(spec, tile, block, &mut codes);
+            unpack(s, spec, tile, block, &mut codes);
         }
         let (scale, minimum) = scales(s, spec, tile, block, half);
         let mut dot = [[zero; CHAINS]; T];
         let mut sum = [[0.0f32; CHAINS]; T];
         for quad in first..(first + quads_of_span).min(quads) {
-            let value = decode(s, weights, &codes[quad % (BLOCK / 4)]);
-            for (j, &value) in value.iter().enumerate() {
+            let values = meaning.of(s, codes[quad % (BLOCK / 4)]);
+            for (j, &value) in values.iter().enumerate() {
                 let x = step.activations.wrapping_add((CHAINS * quad + j) * step.panel);
                 // SAFETY: the panels hold `blocks` numbers of each token, and those of the step are neighbours.
                 let x = unsafe { &*x.cast::<[f32; T]>() };
                 for t in 0..T {
                     dot[t][j] = s.fma(value, s.splat(x[t]), dot[t][j]);
-                    sum[t][j] += x[t];
+                    if has_minimums {
+                        sum[t][j] += x[t];
+                    }
                 }
             }
         }
@@ -82,85 +161,113 @@ fn tokens<S: Lanes, const T: usize>(s: S, weights: Weights<'_>, tile: &[u8], ste
     }
 }
 
-/// What four columns of codes mean.
+/// The codes of a block.
 #[inline(always)]
-fn decode<S: Lanes>(s: S, weights: Weights<'_>, codes: &[u32; TILE_ROWS]) -> [S::F; 4] {
-    // No closures: they would not be compiled with the features of `s`.
-    let quad = load_words(s, codes);
-    let low = s.splat_i(0xFF);
-    let codes = [
-        s.and_i(quad, low),
-        s.and_i(s.sar_i::<8>(quad), low),
-        s.and_i(s.sar_i::<16>(quad), low),
-        s.and_i(s.sar_i::<24>(quad), low),
-    ];
-    let mut out = [s.splat(0.0); 4];
-    if let Some(Linear { flip, factor, offset }) = weights.linear {
-        let (flip, factor, offset) = (s.splat_i(flip), s.splat(factor), s.splat(offset));
-        for j in 0..4 {
-            out[j] = s.fma(s.to_float(s.xor_i(codes[j], flip)), factor, offset);
+fn unpack<S: Lanes>(s: S, spec: &LayoutSpec, tile: &[u8], block: usize, out: &mut Quads<S>) {
+    if let Codes::Trits = spec.codes {
+        unpack_trits(s, &tile[spec.block_offset(block)..], spec.phase(block), out);
+        return;
+    }
+    let (vectors, _) = tile[spec.block_offset(block)..][..spec.code_bytes()].as_chunks::<VECTOR>();
+    let bits = spec.codes.bits();
+    if bits == 8 {
+        for (vector, out) in vectors.iter().zip(out) {
+            *out = load_words(s, vector);
         }
-    } else if weights.spec.codes.bits() <= 4 {
-        let (table, _) = weights.values.as_chunks::<16>();
-        for j in 0..4 {
-            out[j] = s.look_up_16(&table[0], codes[j]);
-        }
-    } else {
-        for j in 0..4 {
-            out[j] = s.look_up_256(weights.values, codes[j]);
+        return;
+    }
+    *out = [s.splat_i(0); BLOCK / 4];
+    if bits & 4 != 0 {
+        add_part::<S, 4, 0>(s, vectors, out);
+    }
+    match bits & 6 {
+        2 => add_part::<S, 2, 0>(s, vectors, out),
+        6 => add_part::<S, 2, 4>(s, &vectors[4..], out),
+        _ => {}
+    }
+    match bits {
+        1 => add_part::<S, 1, 0>(s, vectors, out),
+        3 => add_part::<S, 1, 2>(s, &vectors[2..], out),
+        5 => add_part::<S, 1, 4>(s, &vectors[4..], out),
+        7 => add_part::<S, 1, 6>(s, &vectors[6..], out),
+        _ => {}
+    }
+}
+
+/// The part of `PART` bits of all codes, at its position in them.
+#[inline(always)]
+fn add_part<S: Lanes, const PART: u32, const POSITION: u32>(
+    s: S,
+    vectors: &[[u8; VECTOR]],
+    out: &mut Quads<S>,
+) {
+    let fields = (8 / PART) as usize;
+    let mask = s.splat_i((low_bits(PART) << POSITION).cast_signed());
+    for vector in 0..PART as usize {
+        let words = load_words(s, &vectors[vector]);
+        for field in 0..fields {
+            let by = (PART as usize * field) as i32 - POSITION.cast_signed();
+            let part = s.and_i(shift_right(s, words, by), mask);
+            let out = &mut out[vector * fields + field];
+            *out = s.or_i(*out, part);
         }
     }
-    out
+}
+
+#[inline(always)]
+fn unpack_trits<S: Lanes>(s: S, vectors: &[u8], phase: usize, out: &mut Quads<S>) {
+    let mut fields = [[0; VECTOR]; 2];
+    let mut unpacked = None;
+    for quad in 0..BLOCK / 4 {
+        let (vector, digit) = trit_place(phase, quad);
+        if unpacked != Some(vector) {
+            unpacked = Some(vector);
+            for (index, &byte) in vectors[vector * VECTOR..][..VECTOR].iter().enumerate() {
+                fields[0][index] = TRIT_FIELDS[0][usize::from(byte)];
+                fields[1][index] = TRIT_FIELDS[1][usize::from(byte)];
+            }
+        }
+        let words = load_words(s, &fields[digit / 4]);
+        let digits = match digit {
+            1 => s.sar_i::<2>(words),
+            2 => s.sar_i::<4>(words),
+            3 => s.sar_i::<6>(words),
+            _ => words,
+        };
+        out[quad] = s.and_i(digits, s.splat_i(low_bits(2).cast_signed()));
+    }
 }
 
 /// Sixteen words as lanes.
 #[inline(always)]
-fn load_words<S: Lanes>(s: S, words: &[u32; TILE_ROWS]) -> S::I {
+fn load_words<S: Lanes>(s: S, bytes: &[u8; VECTOR]) -> S::I {
+    let (words, _) = bytes.as_chunks::<4>();
     let mut bits = [0.0; LANES];
     for row in 0..LANES {
-        bits[row] = f32::from_bits(words[row]);
+        bits[row] = f32::from_le_bytes(words[row]);
     }
     s.bits(s.load(&bits))
 }
 
-/// The codes of a block.
+/// Shifts right, or left where `by` is negative; bits that cross into another byte are for the caller to mask.
 #[inline(always)]
-fn unpack(spec: &LayoutSpec, tile: &[u8], block: usize, out: &mut Quads) {
-    if let Codes::Trits = spec.codes {
-        for row in 0..TILE_ROWS {
-            let codes = spec.codes(tile, block, row);
-            let (quads, _) = codes.as_chunks::<4>();
-            for (out, quad) in out.iter_mut().zip(quads) {
-                out[row] = u32::from_le_bytes(*quad);
-            }
-        }
-        return;
+fn shift_right<S: Lanes>(s: S, x: S::I, by: i32) -> S::I {
+    match by {
+        1 => s.sar_i::<1>(x),
+        2 => s.sar_i::<2>(x),
+        3 => s.sar_i::<3>(x),
+        4 => s.sar_i::<4>(x),
+        5 => s.sar_i::<5>(x),
+        6 => s.sar_i::<6>(x),
+        7 => s.sar_i::<7>(x),
+        -1 => s.shl_i::<1>(x),
+        -2 => s.shl_i::<2>(x),
+        -3 => s.shl_i::<3>(x),
+        -4 => s.shl_i::<4>(x),
+        -5 => s.shl_i::<5>(x),
+        -6 => s.shl_i::<6>(x),
+        _ => x,
     }
-    let codes = &tile[spec.block_offset(block)..][..spec.code_bytes()];
-    let vector = |offset: usize| -> [u32; TILE_ROWS] {
-        let (words, _) = codes[offset..offset + VECTOR].as_chunks::<4>();
-        std::array::from_fn(|row| u32::from_le_bytes(words[row]))
-    };
-    if spec.codes.bits() == 8 {
-        for (quad, out) in out.iter_mut().enumerate() {
-            *out = vector(quad * VECTOR);
-        }
-        return;
-    }
-    *out = [[0; TILE_ROWS]; BLOCK / 4];
-    for_each_part(spec.codes.bits(), |part, position, offset| {
-        let fields = (8 / part) as usize;
-        let mask = low_bits(part);
-        for index in 0..part as usize {
-            let words = vector(offset + index * VECTOR);
-            for field in 0..fields {
-                let shift = part * field as u32;
-                for (out, word) in out[index * fields + field].iter_mut().zip(words) {
-                    *out |= (word >> shift & mask) << position;
-                }
-            }
-        }
-    });
 }
 
 /// The scales and minimums of 16 rows in one half of a block.
@@ -178,23 +285,23 @@ fn scales<S: Lanes>(
     } else {
         &tile[spec.block_offset(block)..][..spec.block_bytes()][spec.code_bytes()..]
     };
-    let signed: fn(u8) -> f32 = |byte| f32::from(byte.cast_signed());
     let none = s.splat(0.0);
     match spec.scales {
         Scales::F16 { .. } => (f16(s, header, 0), none),
         Scales::F16Minimum => (f16(s, header, 0), f16(s, header, 1)),
         Scales::F16Halves => (f16(s, scales, half), none),
-        Scales::PowerOfTwo => (bytes(s, scales, 0, power_of_two), none),
-        Scales::SuperI8 => (s.mul(f16(s, header, 0), bytes(s, scales, 0, signed)), none),
-        Scales::SuperI8Halves => (s.mul(f16(s, header, 0), bytes(s, scales, half, signed)), none),
+        Scales::PowerOfTwo => (power_of_two(s, unsigned(s, scales, 0)), none),
+        Scales::SuperI8 => (s.mul(f16(s, header, 0), signed(s, scales, 0)), none),
+        Scales::SuperI8Halves => (s.mul(f16(s, header, 0), signed(s, scales, half)), none),
         Scales::SuperU8Minimum => (
-            s.mul(f16(s, header, 0), bytes(s, scales, 0, f32::from)),
-            s.mul(f16(s, header, 1), bytes(s, scales, 1, f32::from)),
+            s.mul(f16(s, header, 0), s.to_float(unsigned(s, scales, 0))),
+            s.mul(f16(s, header, 1), s.to_float(unsigned(s, scales, 1))),
         ),
-        Scales::SuperU4MinimumHalves => (
-            s.mul(f16(s, header, 0), bytes(s, scales, half, |byte| f32::from(byte & 15))),
-            s.mul(f16(s, header, 1), bytes(s, scales, half, |byte| f32::from(byte >> 4))),
-        ),
+        Scales::SuperU4MinimumHalves => {
+            let bytes = unsigned(s, scales, half);
+            let (low, high) = (s.and_i(bytes, s.splat_i(15)), s.sar_i::<4>(bytes));
+            (s.mul(f16(s, header, 0), s.to_float(low)), s.mul(f16(s, header, 1), s.to_float(high)))
+        }
         Scales::Grouped | Scales::GroupedHalves => {
             let Grouping { wide, minimum, .. } = spec.grouping;
             let halves = if spec.scales.has_halves() { 2 } else { 1 };
@@ -203,11 +310,8 @@ fn scales<S: Lanes>(
                 Minimum::None => none,
                 Minimum::Number => number(s, wide, header, halves + half),
                 Minimum::ZeroPoint => {
-                    let zeros = spec.grouping.number_bytes() * halves * TILE_ROWS;
-                    let zeros = &header[zeros + half * TILE_ROWS..][..TILE_ROWS];
-                    let minus =
-                        std::array::from_fn(|row| -f32::from(zeros[row].cast_signed()) + 0.0);
-                    s.mul(s.load(&minus), scale)
+                    let zeros = &header[spec.grouping.number_bytes() * halves * TILE_ROWS..];
+                    s.mul(s.sub(none, signed(s, zeros, half)), scale)
                 }
             };
             (scale, minimum)
@@ -240,13 +344,30 @@ fn number<S: Lanes>(s: S, wide: bool, bytes: &[u8], index: usize) -> S::F {
     s.load(&numbers)
 }
 
-/// What sixteen bytes stand for.
+/// Sixteen signed bytes.
 #[inline(always)]
-fn bytes<S: Lanes>(s: S, bytes: &[u8], index: usize, number: fn(u8) -> f32) -> S::F {
+fn signed<S: Lanes>(s: S, bytes: &[u8], index: usize) -> S::F {
     let bytes = &bytes[TILE_ROWS * index..][..TILE_ROWS];
-    let mut numbers = [0.0; LANES];
+    let mut signed = [0; LANES];
     for row in 0..LANES {
-        numbers[row] = number(bytes[row]);
+        signed[row] = bytes[row].cast_signed();
     }
-    s.load(&numbers)
+    s.load_i8(&signed)
+}
+
+/// Sixteen unsigned bytes.
+#[inline(always)]
+fn unsigned<S: Lanes>(s: S, bytes: &[u8], index: usize) -> S::I {
+    s.and_i(s.to_int(signed(s, bytes, index)), s.splat_i(0xFF))
+}
+
+/// 2^(exponent − 128), as [`super::super::layout::power_of_two`].
+#[inline(always)]
+fn power_of_two<S: Lanes>(s: S, exponent: S::I) -> S::F {
+    let normal = s.float_of_bits(s.shl_i::<23>(s.sub_i(exponent, s.splat_i(1))));
+    let exponent = s.to_float(exponent);
+    let (least, second) =
+        (s.splat(f32::from_bits(0x0020_0000)), s.splat(f32::from_bits(0x0040_0000)));
+    let subnormal = s.select(s.lt(exponent, s.splat(1.0)), least, second);
+    s.select(s.lt(exponent, s.splat(2.0)), subnormal, normal)
 }

@@ -23,7 +23,7 @@ mod scalar;
 mod tests;
 
 use super::float::CHAINS;
-use super::layout::{BLOCK, Codes, LayoutSpec};
+use super::layout::{BLOCK, LayoutSpec};
 use super::{OutputColumns, Product};
 use crate::lanes::lane_op;
 use crate::registry::Kernels;
@@ -48,28 +48,6 @@ pub fn integer_values(layout: &LayoutSpec) -> [f32; 256] {
         let code = code.to_le_bytes()[0] & mask;
         layout.value(code) as f32
     })
-}
-
-/// How codes become numbers by arithmetic: `(code ^ flip) · factor + offset`, exact for integers.
-#[derive(Clone, Copy)]
-struct Linear {
-    flip: i32,
-    factor: f32,
-    offset: f32,
-}
-
-impl Linear {
-    const fn of(codes: Codes) -> Option<Self> {
-        Some(match codes {
-            Codes::Unsigned { zero_point, .. } => {
-                Self { flip: 0, factor: 1.0, offset: -(zero_point as f32) }
-            }
-            Codes::Trits => Self { flip: 0, factor: 1.0, offset: -1.0 },
-            Codes::Bipolar => Self { flip: 0, factor: 2.0, offset: -1.0 },
-            Codes::Signed8 => Self { flip: 0x80, factor: 1.0, offset: -128.0 },
-            Codes::Table4(_) | Codes::Table { .. } | Codes::Numbers { .. } => return None,
-        })
-    }
 }
 
 impl Kernels {

@@ -3,7 +3,7 @@
 use dyadic_testkit::guard::{Flush, Guarded};
 use dyadic_testkit::{Rng, ulp::assert_same_bits};
 
-use super::super::layout::{Grouping, TILE_ROWS};
+use super::super::layout::{Codes, Grouping, TILE_ROWS};
 use super::super::tests::{Fill, fill_tiles, layouts};
 use super::*;
 use crate::registry::Kernel;

@@ -119,6 +119,7 @@ kernel_set! {
     add: crate::activation::ADD as crate::activation::AddFn;
     amax: crate::convert::AMAX as crate::convert::AmaxFn;
     bitplane: crate::bitplane::OP as crate::bitplane::BitplaneFn;
+    byte_tables: crate::matmul::byte_lut::TABLES as crate::matmul::byte_lut::TablesFn;
     bf16_to_f32: crate::convert::BF16_TO_F32 as crate::convert::Bf16ToF32Fn;
     f32_to_bf16: crate::convert::F32_TO_BF16 as crate::convert::F32ToBf16Fn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;
@@ -181,6 +182,7 @@ kernel_set! {
     softmax_u15: crate::integer::softmax::SOFTMAX_U15 as crate::integer::softmax::SoftmaxU15Fn;
     weighted_sum: crate::integer::attention::WEIGHTED_SUM as crate::integer::attention::WeightedSumFn;
     [families]
+    byte_lut: crate::matmul::byte_lut::OPS as crate::matmul::byte_lut::ByteLutFn;
     functions: crate::activation::function::OPS as crate::activation::function::FunctionFn;
     decode: crate::convert::OPS_DECODE as crate::convert::DecodeFn;
     decode_groups: crate::convert::OPS_DECODE_GROUPS as crate::convert::DecodeGroupsFn;

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use dyadic_kernels::Kernels;
+use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL, panel_index, panel_width};
+use dyadic_kernels::matmul::byte_lut::{self, ByteTable};
 use dyadic_kernels::matmul::float::CHAINS;
 use dyadic_kernels::matmul::layout::BLOCK;
 use dyadic_kernels::matmul::lut::TableBlock;
@@ -107,6 +109,8 @@ pub struct Activations {
     values: Vec<f32>,
     /// The tables of the blocks, where a product needed them: made once for all matrices that read these activations.
     tables: OnceLock<Vec<TableBlock>>,
+    /// The same for bytes of codes, of 1 bit and of 2.
+    byte_tables: [OnceLock<Vec<ByteTable>>; 2],
     /// What the integers stand for, where a product needed it.
     decoded: OnceLock<Vec<f32>>,
 }
@@ -138,6 +142,7 @@ impl Activations {
         self.columns = columns;
         self.outliers.clear();
         self.tables.take();
+        self.byte_tables.iter_mut().for_each(|tables| drop(tables.take()));
         self.decoded.take();
         let blocks = columns.div_ceil(BLOCK);
         if kind != ActivationKind::F32 {
@@ -246,6 +251,16 @@ impl Activations {
             self.blocks.iter().map(|block| TableBlock::new(&block.codes)).collect()
         });
         &tables[first * blocks..][..tokens * blocks]
+    }
+
+    /// The tables of all blocks for bytes of the codes of a layout.
+    pub(crate) fn byte_tables(&self, kernels: &Kernels, id: LayoutId) -> &[ByteTable] {
+        let groups = byte_lut::groups(id);
+        self.byte_tables[groups / 4 - 1].get_or_init(|| {
+            let mut tables = vec![ByteTable::ZERO; self.blocks.len() * groups];
+            kernels.byte_tables(id, &self.blocks, &mut tables);
+            tables
+        })
     }
 
     /// The same of the low digits, where activations have two.

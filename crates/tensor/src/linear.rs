@@ -4,11 +4,11 @@ use dyadic_formats::float::canonical;
 use dyadic_kernels::matmul::OutputColumns;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL};
 use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
-use dyadic_kernels::matmul::lut;
+use dyadic_kernels::matmul::{byte_lut, lut};
 
 use crate::TensorError;
 use crate::activations::{ActivationKind, Activations, Outlier};
-use crate::packed::{CodeLayout, Layout, PackedWeights};
+use crate::packed::{CodeLayout, Layout, Order, PackedWeights};
 use crate::pool::Pool;
 
 /// The least bytes of weights that a task reads times its tokens: one microsecond or so, ten times what claiming it costs.
@@ -36,6 +36,10 @@ struct Task {
     first: usize,
     tiles: usize,
 }
+
+/// The most tokens that go through tables of bytes one after the other: more share the work of taking codes apart. No more than a panel, so that the tables of
+/// all of them belong to one step.
+const TABLE_TOKENS: usize = PANEL;
 
 /// Where a projection writes, shared by its tasks.
 struct Target(*mut f32);
@@ -111,7 +115,13 @@ fn task_bytes(bytes: usize, threads: usize, tokens: usize) -> usize {
 }
 
 fn tiles_per_task(weights: &PackedWeights, task_bytes: usize) -> usize {
-    (task_bytes / weights.tile_bytes()).max(1)
+    let tiles = (task_bytes / weights.tile_bytes()).max(1);
+    match weights.layout() {
+        Layout::Codes(CodeLayout { order: Order::Bytes, .. }) => {
+            tiles.next_multiple_of(byte_lut::TILES)
+        }
+        _ => tiles,
+    }
 }
 
 fn task_count(weights: &PackedWeights, task_bytes: usize) -> usize {
@@ -136,7 +146,7 @@ fn find_task(projections: &[Projection<'_>], task_bytes: usize, mut index: usize
 /// How many tokens a task multiplies by all its tiles before the next ones: whole panels.
 fn tokens_per_step(weights: &PackedWeights) -> usize {
     let bytes_of_token = match weights.layout() {
-        Layout::Codes(CodeLayout { in_planes: true, .. }) => {
+        Layout::Codes(CodeLayout { order: Order::Planes, .. }) => {
             weights.columns().div_ceil(BLOCK)
                 * (size_of::<ActivationBlock>() + size_of::<lut::TableBlock>())
         }
@@ -159,7 +169,10 @@ fn multiply(
     let kernels = weights.kernels();
     let columns = weights.columns();
     match weights.layout() {
-        Layout::Codes(layout @ CodeLayout { in_planes: true, .. }) => {
+        Layout::Codes(layout @ CodeLayout { order: Order::Bytes, .. }) => {
+            multiply_bytes(weights, layout, tiles, activations, first, tokens, out);
+        }
+        Layout::Codes(layout @ CodeLayout { order: Order::Planes, .. }) => {
             let blocks = columns.div_ceil(BLOCK);
             if activations.kind().has_tables() {
                 let tables = activations.tables(first, tokens);
@@ -178,7 +191,7 @@ fn multiply(
                     activations,
                     first,
                     tokens,
-                    &mut out.tile(index),
+                    &mut out.tiles(index, 1),
                 );
             }
         }
@@ -190,6 +203,43 @@ fn multiply(
             kernels.matmul_float(*layout, tiles, columns, x, out);
         }
     }
+}
+
+/// Tiles whose codes lie in bytes of four: a few tokens by tables, more by dot products.
+fn multiply_bytes(
+    weights: &PackedWeights,
+    layout: &CodeLayout,
+    tiles: &[u8],
+    activations: &Activations,
+    first: usize,
+    tokens: usize,
+    out: &mut OutputColumns<'_>,
+) {
+    let kernels = weights.kernels();
+    let blocks = weights.columns().div_ceil(BLOCK);
+    let four_bytes = byte_lut::TILES * weights.tile_bytes();
+    let whole = tiles.len() / four_bytes;
+    let (fours, rest) = tiles.split_at(whole * four_bytes);
+    match layout.spec.id {
+        Some(id) if activations.kind().has_tables() && activations.tokens() <= TABLE_TOKENS => {
+            let tables = activations.byte_tables(kernels, id);
+            let activations = activations.blocks(first, tokens);
+            let mut out = out.tiles(0, whole * byte_lut::TILES);
+            let spec = &layout.spec;
+            kernels.matmul_by_byte_tables(spec, fours, blocks, activations, tables, &mut out);
+            scale(layout.factor, &mut out);
+        }
+        _ => {
+            let mut quads = vec![0; four_bytes];
+            for (index, four) in fours.chunks_exact(four_bytes).enumerate() {
+                byte_lut::to_tiles(&layout.spec, four, blocks, 0, &mut quads);
+                let mut out = out.tiles(index * byte_lut::TILES, byte_lut::TILES);
+                multiply_codes(weights, layout, &quads, activations, first, tokens, &mut out);
+            }
+        }
+    }
+    let mut out = out.tiles(whole * byte_lut::TILES, byte_lut::TILES);
+    multiply_codes(weights, layout, rest, activations, first, tokens, &mut out);
 }
 
 fn multiply_codes(
@@ -255,7 +305,7 @@ fn add_outliers(
     }
     for tile in 0..rows.div_ceil(TILE_ROWS) {
         let weights = weights.tile_of_numbers(first_row / TILE_ROWS + tile);
-        out.tile(tile).for_each_token(|token, out| {
+        out.tiles(tile, 1).for_each_token(|token, out| {
             for (row, out) in out.iter_mut().enumerate() {
                 let mut sum = 0.0;
                 for &Outlier { column, value } in activations.outliers(first + token) {

@@ -37,6 +37,7 @@
 )]
 
 pub mod activations;
+pub mod byte_lut;
 pub mod float;
 pub mod layout;
 pub mod lut;
@@ -181,6 +182,8 @@ layouts! {
     U3Super = "u3z4_super_i8_g16": unsigned(3, 4), Scales::SuperI8Halves;
     /// `Q4_0`.
     U4F16 = "u4z8_f16": unsigned(4, 8), Scales::F16 { blocks: 1 };
+    /// 4-bit integers, a scale for 128.
+    U4F16x4 = "u4z8_f16g128": unsigned(4, 8), Scales::F16 { blocks: 4 };
     /// `Q4_1`.
     U4F16Minimum = "u4_f16min": unsigned(4, 0), Scales::F16Minimum;
     /// `Q4_K`.
@@ -205,6 +208,8 @@ layouts! {
     U6Super = "u6z32_super_i8_g16": unsigned(6, 32), Scales::SuperI8Halves;
     /// `Q8_0`.
     I8F16 = "i8_f16": Codes::Signed8, Scales::F16 { blocks: 1 };
+    /// 8-bit integers, a scale for 128.
+    I8F16x4 = "i8_f16g128": Codes::Signed8, Scales::F16 { blocks: 4 };
     /// Signs, and 1-bit codes with a minimum.
     BipolarGrouped = "b1_grouped": Codes::Bipolar, Scales::Grouped;
     /// 2-bit integers.
@@ -583,17 +588,13 @@ impl<'a> OutputColumns<'a> {
         Self { out, stride, tokens, columns, borrow: PhantomData }
     }
 
-    /// The columns of tile `index` of 16.
-    ///
-    /// # Panics
-    /// Where there is no such tile.
+    /// The columns of `count` tiles of 16 from tile `first` on, or those of them that there are.
     #[must_use]
-    pub fn tile(&mut self, index: usize) -> OutputColumns<'_> {
-        let first = index * TILE_ROWS;
-        assert!(first < self.columns, "tile {index} of {} columns", self.columns);
+    pub fn tiles(&mut self, first: usize, count: usize) -> OutputColumns<'_> {
+        let first = (first * TILE_ROWS).min(self.columns);
         OutputColumns {
             out: self.out.wrapping_add(first),
-            columns: (self.columns - first).min(TILE_ROWS),
+            columns: (self.columns - first).min(count * TILE_ROWS),
             borrow: PhantomData,
             ..*self
         }

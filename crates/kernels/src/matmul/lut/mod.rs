@@ -139,6 +139,7 @@ tables! {
     U2F16x8 = "u2z1_f16g256";
     U2Grouped = "u2_grouped";
     U3Grouped = "u3_grouped";
+    U4F16x4 = "u4z8_f16g128";
     U4Grouped = "u4_grouped";
 }
 

@@ -126,6 +126,15 @@ test('the choice of kernel changes no bit', () => {
   }
 });
 
+test('five ternary weights fit in a byte', () => {
+  const options = { shape: [ROWS, COLUMNS], format: 'ternary:channel:f32' } as const;
+  using dot = packWeights(weights, { ...options, kernel: 'dot' });
+  using trits = packWeights(weights, { ...options, kernel: 'trits' });
+  expect(trits.layout).toBe('trits_grouped');
+  expect(trits.byteLength).toBeLessThan(dot.byteLength);
+  expect(linear(x, trits)).toEqual(linear(x, dot));
+});
+
 test('any shape is multiplied, also where rows and columns are no whole tiles', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 80 }), (rows, columns) => {

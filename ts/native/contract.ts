@@ -231,7 +231,7 @@ export interface NativeBinding extends NativeOps, NativeLaboratory, NativeQuanti
     target: Uint8Array,
   ): void;
   checkTensor(format: NativeFormat, tensor: NativeTensor): void;
-  /** `kernel`: 0 what was measured to be faster, 1 dot products, 2 tables. */
+  /** `kernel`: 0 what was measured to be faster, 1 dot products, 2 tables, 3 five ternary weights in a byte. */
   packWeights(
     format: NativeFormat,
     tensor: NativeTensor,

@@ -28,7 +28,7 @@ const ACTIVATIONS = [
  */
 export type Activations = (typeof ACTIVATIONS)[number];
 
-const KERNELS = ['auto', 'dot', 'tables'] as const;
+const KERNELS = ['auto', 'dot', 'tables', 'trits'] as const;
 
 /** How {@link packWeights} packs. */
 export interface PackOptions {
@@ -36,7 +36,11 @@ export interface PackOptions {
   shape?: readonly [rows: number, columns: number];
   /** What the weights are rounded to, as by {@link Tensor.from}; that of a tensor, else `int8:g32:f16`, where absent. */
   format?: FormatString;
-  /** Integer dot products, look-up tables (1 to 4 bits), or what was measured to be faster on CPUs of this kind. The bits of results do not depend on it. */
+  /**
+   * Integer dot products, look-up tables (1 to 4 bits), or what was measured to be faster on CPUs of this kind. `trits` packs five ternary weights that have a
+   * scale for each row, or for all, into a byte: a fifth fewer bytes, but more work. Where weights have no such kernels, it is `auto`. The bits of results do
+   * not depend on it.
+   */
   kernel?: (typeof KERNELS)[number];
   /** Threads that may work at it; all where absent. */
   threads?: number;

@@ -160,7 +160,7 @@ impl NativePackedWeights {
     }
 }
 
-/// Packs a matrix; `kernel` is 0 for what was measured to be faster, 1 for dot products, 2 for tables.
+/// Packs a matrix; `kernel` is 0 for what was measured to be faster, 1 for dot products, 2 for tables, 3 for five ternary weights in a byte.
 #[napi]
 pub fn pack_weights(
     env: Env,
@@ -176,6 +176,7 @@ pub fn pack_weights(
         match kernel {
             1 => weights.choose(pool, threads, KernelChoice::Dot),
             2 => weights.choose(pool, threads, KernelChoice::Tables),
+            3 => weights = weights.to_trits(pool, threads)?.unwrap_or(weights),
             _ => {}
         }
         let bytes = i64::try_from(weights.byte_len()).unwrap_or(i64::MAX);

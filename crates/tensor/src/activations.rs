@@ -9,6 +9,7 @@ use dyadic_kernels::matmul::byte_lut::{self, ByteTable};
 use dyadic_kernels::matmul::float::CHAINS;
 use dyadic_kernels::matmul::layout::BLOCK;
 use dyadic_kernels::matmul::lut::TableBlock;
+use dyadic_kernels::quantize_activations::Rounding;
 
 use crate::TensorError;
 use crate::pool::Pool;
@@ -149,21 +150,16 @@ impl Activations {
             self.blocks.resize(tokens * blocks, ActivationBlock::ZERO);
         }
         match kind {
-            ActivationKind::Int8G32 => {
-                let panels = self.blocks.chunks_mut(PANEL * blocks.max(1));
-                for_each_panel(pool, threads, panels, &|first, panel| {
-                    kernels.quantize_activations(x, columns, first, panel);
-                });
-            }
-            ActivationKind::Int8G64 => self.round(pool, threads, x, 2 * BLOCK, 127.0),
-            ActivationKind::Int4G32 => self.round(pool, threads, x, BLOCK, 7.0),
-            ActivationKind::Int8PerToken => self.round(pool, threads, x, columns, 127.0),
+            ActivationKind::Int8G32 => self.round(pool, threads, kernels, x, BLOCK, 127.0),
+            ActivationKind::Int8G64 => self.round(pool, threads, kernels, x, 2 * BLOCK, 127.0),
+            ActivationKind::Int4G32 => self.round(pool, threads, kernels, x, BLOCK, 7.0),
+            ActivationKind::Int8PerToken => self.round(pool, threads, kernels, x, columns, 127.0),
             ActivationKind::Int8Outliers { threshold } => {
                 let mut rest = x.to_vec();
                 for token in rest.chunks_exact_mut(columns) {
                     self.outliers.push(take_outliers(token, threshold));
                 }
-                self.round(pool, threads, &rest, BLOCK, 127.0);
+                self.round(pool, threads, kernels, &rest, BLOCK, 127.0);
             }
             ActivationKind::Int16 => {
                 self.low_blocks.resize(tokens * blocks, ActivationBlock::ZERO);
@@ -188,22 +184,19 @@ impl Activations {
     }
 
     /// Rounds to −`top` to `top` with a scale for each `group` columns, a multiple of 32 or all.
-    fn round(&mut self, pool: &Pool, threads: usize, x: &[f32], group: usize, top: f32) {
-        let (tokens, columns) = (self.tokens, self.columns);
-        let blocks = columns.div_ceil(BLOCK);
-        let panels = self.blocks.chunks_mut(PANEL * blocks.max(1));
+    fn round(
+        &mut self,
+        pool: &Pool,
+        threads: usize,
+        kernels: &Kernels,
+        x: &[f32],
+        group: usize,
+        top: f32,
+    ) {
+        let columns = self.columns;
+        let panels = self.blocks.chunks_mut(PANEL * columns.div_ceil(BLOCK).max(1));
         for_each_panel(pool, threads, panels, &|first, panel| {
-            let width = panel_width(tokens, first);
-            for token in 0..width {
-                let x = &x[(first + token) * columns..][..columns];
-                for (index, x) in x.chunks(group).enumerate() {
-                    let largest = largest_magnitude(x);
-                    for (block, x) in x.chunks(BLOCK).enumerate() {
-                        let block = index * group.div_ceil(BLOCK) + block;
-                        panel[block * width + token] = round_block(x, largest, top);
-                    }
-                }
-            }
+            kernels.quantize_activations(x, columns, first, panel, Rounding { group, top });
         });
     }
 
@@ -319,23 +312,6 @@ fn take_outliers(token: &mut [f32], threshold: f32) -> Vec<Outlier> {
         }
     }
     outliers
-}
-
-/// A block of up to 32 values whose group has this largest magnitude: codes −`top` to `top`, padded with zeros.
-#[expect(clippy::cast_possible_truncation, reason = "-127 to 127")]
-fn round_block(x: &[f32], largest: f32, top: f32) -> ActivationBlock {
-    if largest < SMALLEST {
-        return ActivationBlock::ZERO;
-    }
-    let mut codes = [0; BLOCK];
-    if !largest.is_finite() {
-        return ActivationBlock::new(codes, f32::NAN);
-    }
-    let inverse = top / largest;
-    for (code, &value) in codes.iter_mut().zip(x) {
-        *code = nearest(value * inverse) as i8;
-    }
-    ActivationBlock::new(codes, largest / top)
 }
 
 /// The nearest integer, ties to even, of a magnitude below 2^22. Adding 1.5 · 2^23 leaves no bits for a fraction; unlike `round_ties_even` it

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::SMALLEST;
+use super::{Group, SMALLEST};
 use crate::matmul::activations::ActivationBlock;
 use crate::matmul::layout::BLOCK;
 
@@ -16,6 +16,7 @@ pub(super) unsafe fn quantize_activations(
     columns: usize,
     out: *mut ActivationBlock,
     stride: usize,
+    group: Group,
 ) {
     for index in 0..columns.div_ceil(BLOCK) {
         let left = columns - index * BLOCK;
@@ -29,7 +30,7 @@ pub(super) unsafe fn quantize_activations(
             from
         };
         // SAFETY: 32 values are at `from`, and block `index` may be written.
-        unsafe { quantize_block(from, &mut *out.add(index * stride)) };
+        unsafe { quantize_block(from, &mut *out.add(index * stride), group) };
     }
 }
 
@@ -37,16 +38,10 @@ pub(super) unsafe fn quantize_activations(
 /// `x` has 32 values.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock) {
+unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock, group: Group) {
     // SAFETY: 8 values each, of 32.
     let x = [0, 8, 16, 24].map(|first| unsafe { _mm256_loadu_ps(x.add(first)) });
-    let magnitude_bits = _mm256_set1_epi32(0x7FFF_FFFF);
-    let amax = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), magnitude_bits));
-    let amax = amax.into_iter().fold(_mm256_setzero_si256(), |a, b| _mm256_max_epu32(a, b));
-    let amax = _mm_max_epu32(_mm256_castsi256_si128(amax), _mm256_extracti128_si256::<1>(amax));
-    let amax = _mm_max_epu32(amax, _mm_shuffle_epi32::<0b00_00_11_10>(amax));
-    let amax = _mm_max_epu32(amax, _mm_shuffle_epi32::<0b00_00_00_01>(amax));
-    let amax = f32::from_bits(_mm_cvtsi128_si32(amax).cast_unsigned());
+    let amax = group.largest.unwrap_or_else(|| largest(x));
     if amax < SMALLEST {
         *out = ActivationBlock::ZERO;
         return;
@@ -55,8 +50,8 @@ unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock) {
         *out = ActivationBlock::new([0; BLOCK], f32::NAN);
         return;
     }
-    let scale = amax / 127.0;
-    let inverse = _mm256_set1_ps(127.0 / amax);
+    let scale = amax / group.top;
+    let inverse = _mm256_set1_ps(group.top / amax);
     // Rounds to nearest, ties to even: the rounding mode that no code of ours changes.
     let [a, b, c, d] = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
     // The packs interleave 128-bit lanes: dwords a0 b0 c0 d0 | a1 b1 c1 d1 of 4 codes each.
@@ -70,4 +65,17 @@ unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock) {
     // SAFETY: `codes` has 32 bytes.
     unsafe { _mm256_storeu_si256(out.codes.as_mut_ptr().cast(), codes) };
     out.set_sums(scale, halves);
+}
+
+/// The largest magnitude. As integers, magnitudes are ordered.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn largest(x: [__m256; 4]) -> f32 {
+    let magnitude_bits = _mm256_set1_epi32(0x7FFF_FFFF);
+    let amax = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), magnitude_bits));
+    let amax = amax.into_iter().fold(_mm256_setzero_si256(), |a, b| _mm256_max_epu32(a, b));
+    let amax = _mm_max_epu32(_mm256_castsi256_si128(amax), _mm256_extracti128_si256::<1>(amax));
+    let amax = _mm_max_epu32(amax, _mm_shuffle_epi32::<0b00_00_11_10>(amax));
+    let amax = _mm_max_epu32(amax, _mm_shuffle_epi32::<0b00_00_00_01>(amax));
+    f32::from_bits(_mm_cvtsi128_si32(amax).cast_unsigned())
 }

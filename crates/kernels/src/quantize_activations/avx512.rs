@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::SMALLEST;
+use super::{Group, SMALLEST};
 use crate::matmul::activations::ActivationBlock;
 use crate::matmul::layout::BLOCK;
 
@@ -16,6 +16,7 @@ pub(super) unsafe fn quantize_activations(
     columns: usize,
     out: *mut ActivationBlock,
     stride: usize,
+    group: Group,
 ) {
     for index in 0..columns.div_ceil(BLOCK) {
         let first = index * BLOCK;
@@ -30,16 +31,18 @@ pub(super) unsafe fn quantize_activations(
             )
         };
         // SAFETY: block `index` may be written.
-        unsafe { quantize_block(low, high, &mut *out.add(index * stride)) };
+        unsafe { quantize_block(low, high, &mut *out.add(index * stride), group) };
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn quantize_block(low: __m512, high: __m512, out: &mut ActivationBlock) {
-    let magnitude = |x: __m512| _mm512_castps_si512(_mm512_abs_ps(x));
-    let amax = _mm512_max_epu32(magnitude(low), magnitude(high));
-    let amax = f32::from_bits(_mm512_reduce_max_epu32(amax));
+fn quantize_block(low: __m512, high: __m512, out: &mut ActivationBlock, group: Group) {
+    let amax = group.largest.unwrap_or_else(|| {
+        let magnitude = |x: __m512| _mm512_castps_si512(_mm512_abs_ps(x));
+        let amax = _mm512_max_epu32(magnitude(low), magnitude(high));
+        f32::from_bits(_mm512_reduce_max_epu32(amax))
+    });
     if amax < SMALLEST {
         *out = ActivationBlock::ZERO;
         return;
@@ -48,8 +51,8 @@ fn quantize_block(low: __m512, high: __m512, out: &mut ActivationBlock) {
         *out = ActivationBlock::new([0; BLOCK], f32::NAN);
         return;
     }
-    let scale = amax / 127.0;
-    let inverse = _mm512_set1_ps(127.0 / amax);
+    let scale = amax / group.top;
+    let inverse = _mm512_set1_ps(group.top / amax);
     // Rounds to nearest, ties to even: the rounding mode that no code of ours changes.
     let code = |x: __m512| _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
     let (low, high) = (code(low), code(high));

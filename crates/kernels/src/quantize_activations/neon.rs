@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::SMALLEST;
+use super::{Group, SMALLEST};
 use crate::matmul::activations::ActivationBlock;
 use crate::matmul::layout::BLOCK;
 
@@ -16,6 +16,7 @@ pub(super) unsafe fn quantize_activations(
     columns: usize,
     out: *mut ActivationBlock,
     stride: usize,
+    group: Group,
 ) {
     for index in 0..columns.div_ceil(BLOCK) {
         let left = columns - index * BLOCK;
@@ -29,7 +30,7 @@ pub(super) unsafe fn quantize_activations(
             from
         };
         // SAFETY: 32 values are at `from`, and block `index` may be written.
-        unsafe { quantize_block(from, &mut *out.add(index * stride)) };
+        unsafe { quantize_block(from, &mut *out.add(index * stride), group) };
     }
 }
 
@@ -37,12 +38,14 @@ pub(super) unsafe fn quantize_activations(
 /// `x` has 32 values.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock) {
+unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock, group: Group) {
     // SAFETY: 4 values each, of 32.
     let x: [_; 8] = std::array::from_fn(|index| unsafe { vld1q_f32(x.add(4 * index)) });
-    let amax = x.map(|x| vreinterpretq_u32_f32(vabsq_f32(x)));
-    let amax = amax.into_iter().fold(vdupq_n_u32(0), |a, b| vmaxq_u32(a, b));
-    let amax = f32::from_bits(vmaxvq_u32(amax));
+    let amax = group.largest.unwrap_or_else(|| {
+        let amax = x.map(|x| vreinterpretq_u32_f32(vabsq_f32(x)));
+        let amax = amax.into_iter().fold(vdupq_n_u32(0), |a, b| vmaxq_u32(a, b));
+        f32::from_bits(vmaxvq_u32(amax))
+    });
     if amax < SMALLEST {
         *out = ActivationBlock::ZERO;
         return;
@@ -51,8 +54,8 @@ unsafe fn quantize_block(x: *const f32, out: &mut ActivationBlock) {
         *out = ActivationBlock::new([0; BLOCK], f32::NAN);
         return;
     }
-    let scale = amax / 127.0;
-    let inverse = 127.0 / amax;
+    let scale = amax / group.top;
+    let inverse = group.top / amax;
     let codes = x.map(|x| vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(x, inverse))));
     let mut halves = [0; 2];
     for half in 0..2 {

@@ -31,6 +31,7 @@ impl Avx512 {
     }
 
     /// `table[byte]` for each byte.
+    #[expect(clippy::unused_self, reason = "the value proves the features")]
     #[inline(always)]
     fn permute_bytes(self, table: &[u8; 256], bytes: __m512i) -> __m512i {
         // SAFETY: a value of this type proves the features; the table has four times 64 bytes.

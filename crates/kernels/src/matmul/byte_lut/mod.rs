@@ -222,6 +222,7 @@ pub fn to_tiles(spec: &LayoutSpec, four: &[u8], blocks: usize, first: usize, til
 }
 
 /// What the sum of the table entries lacks: twice the dot product of a block is that sum plus this times Σ a. For signs, the sum is all.
+#[cfg(target_arch = "x86_64")]
 const fn missing(codes: Codes) -> i32 {
     match codes {
         Codes::Unsigned { bits, zero_point } => (1 << bits) - 1 - 2 * zero_point as i32,

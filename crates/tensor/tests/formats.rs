@@ -259,7 +259,7 @@ fn codes_of_up_to_8_bits_stay_codes() {
         ("e3m0:g32:f16", "t4_grouped"),
         ("e2m3:g32:f16", "i8_f16"),
         ("bitmod3", "t4_grouped"),
-        ("bitmod4", "i8_grouped"),
+        ("bitmod4", "i8_f16g128"),
         ("nf4:g64:f16", "numbers_grouped"),
         ("e4m3fn:g128:f32", "numbers_grouped"),
         ("int4:g20:f32", "f32"),

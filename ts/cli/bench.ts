@@ -46,7 +46,7 @@ export const bench: Command = {
   },
   examples: [
     ['dyadic bench smollm2', 'a table for this machine'],
-    ['dyadic bench kernels', 'products of each format against the limits of this machine'],
+    ['dyadic bench kernels', 'products of each format, and this machine'],
     ['dyadic bench softmax --isa avx512,avx2 --json', 'elements per second by row length'],
     ['dyadic bench smollm2 --threads 1,2 --prompt 128 --decode 64 --json', 'for a program'],
   ],

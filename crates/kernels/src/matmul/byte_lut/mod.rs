@@ -40,9 +40,6 @@ use crate::registry::{Kernel, Kernels, Op};
 /// Tiles that share a look-up.
 pub const TILES: usize = 4;
 
-/// The least number of rows for which making the tables pays.
-const LEAST_ROWS: usize = 512;
-
 /// Entries of a table.
 const ENTRIES: usize = 128;
 
@@ -156,12 +153,6 @@ fn index_of(id: LayoutId) -> Option<usize> {
 #[must_use]
 pub fn is_supported(isa: Isa, id: LayoutId, rows: usize) -> bool {
     isa.includes(Isa::Avx512) && index_of(id).is_some() && rows > (TILES - 1) * TILE_ROWS
-}
-
-/// Whether these tables beat dot products, as measured (see the `products` bench of `dyadic-tensor`).
-#[must_use]
-pub fn is_preferred(isa: Isa, id: LayoutId, rows: usize) -> bool {
-    is_supported(isa, id, rows) && rows >= LEAST_ROWS
 }
 
 /// Calls `visit(tile, where in the codes of its block, where in those of the four)` for each byte of codes of a block.

@@ -4,40 +4,20 @@ use dyadic_kernels::integer::attention::{Attention, AttentionScratch, Softmax};
 use dyadic_kernels::integer::dyadic::{
     TfliteMultiplier, rounding_divide_by_power_of_two, saturating_rounding_doubling_high_mul,
 };
-use dyadic_kernels::integer::elementwise::Add;
+use dyadic_kernels::integer::elementwise::{Add, AddTflite, add_tflite};
 use dyadic_kernels::integer::norm::{LayerNorm, NormChannel, Root, newton_sqrt};
 use dyadic_kernels::integer::pool::{Average, Window};
 use dyadic_kernels::integer::requantize::Requantize;
 use dyadic_kernels::integer::shift_exp::ShiftExp;
 use dyadic_kernels::integer::shift_gelu::{ShiftGelu, sigmoid};
 use dyadic_kernels::integer::softmax::index_softmax;
+use dyadic_kernels::integer::variants::{hawq_mean, shiftmax_exact, tvm_shift_gelu, tvm_shiftmax};
 use dyadic_kernels::integer::{Dyadic, Output, Rounding, dfp, ibert};
 use dyadic_kernels::{Isa, Kernels};
 use serde_json::Value;
+use support::{golden, integer, integers, list, nearest_dyadic, number, tflite_multiplier};
 
-fn golden(section: &str) -> Value {
-    let all: Value = serde_json::from_str(include_str!("golden/golden-integer.json")).unwrap();
-    all[section].clone()
-}
-
-fn cases(section: &Value) -> &[Value] {
-    let cases = section["cases"].as_array().unwrap();
-    assert!(!cases.is_empty());
-    cases
-}
-
-/// The integers of a value, nested lists one behind the other.
-fn integers<T: TryFrom<i64>>(value: &Value) -> Vec<T> {
-    match value {
-        Value::Array(values) => values.iter().flat_map(integers).collect(),
-        value => vec![integer(value)],
-    }
-}
-
-fn integer<T: TryFrom<i64>>(value: &Value) -> T {
-    let wide = value.as_i64().unwrap_or_else(|| panic!("{value} is no integer"));
-    T::try_from(wide).unwrap_or_else(|_| panic!("{wide} does not fit"))
-}
+mod support;
 
 fn dyadic(multiplier: &Value, shift: &Value) -> Dyadic {
     Dyadic::new(integer(multiplier), integer(shift)).unwrap()
@@ -47,14 +27,10 @@ fn every_kernel() -> impl Iterator<Item = &'static Kernels> {
     Isa::supported().map(|isa| Kernels::for_isa(isa).unwrap())
 }
 
-fn tflite(value: &Value) -> TfliteMultiplier {
-    TfliteMultiplier::new(integer(&value[0]), integer(&value[1])).unwrap()
-}
-
 #[test]
 fn requant() {
     let (section, scales) = (golden("requant"), golden("dyadic"));
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let (z, scale): (i32, _) = (integer(&case["z"]), dyadic(&case["m"], &case["e"]));
         assert_eq!(scale.apply(z), integer::<i64>(&case["up"]), "{case}");
         assert_eq!(scale.apply_wide(z.into()), i128::from(integer::<i64>(&case["up"])), "{case}");
@@ -70,9 +46,12 @@ fn requant() {
             assert_eq!(wide[0], integer::<i16>(&case["i16"]), "{case}");
         }
         // The multiplier of TensorFlow Lite stands in the section of scales.
-        let listed = cases(&scales).iter().find(|scale| scale["s"] == case["s"]);
+        let listed = list(&scales, "cases").iter().find(|scale| scale["s"] == case["s"]);
         if let Some(listed) = listed {
-            let tflite = tflite(&listed["tflite"]);
+            let [multiplier, left_shift] = integers(&listed["tflite"])[..] else {
+                panic!("{listed}")
+            };
+            let tflite = TfliteMultiplier::new(multiplier, left_shift).unwrap();
             assert_eq!(tflite.apply_single(z), integer::<i64>(&case["tfl_single"]), "{case}");
             let double = tflite.apply_double(z);
             assert_eq!(double.map(i64::from), case["tfl_double"].as_i64(), "{case}");
@@ -83,11 +62,11 @@ fn requant() {
 #[test]
 fn gemmlowp_prims() {
     let section = golden("gemmlowp_prims");
-    for case in section["sqrdmulh"].as_array().unwrap() {
+    for case in list(&section, "sqrdmulh") {
         let [a, b, product]: [i32; 3] = integers(case).try_into().unwrap();
         assert_eq!(saturating_rounding_doubling_high_mul(a, b), product, "{case}");
     }
-    for case in section["rdivpot"].as_array().unwrap() {
+    for case in list(&section, "rdivpot") {
         let [x, exponent, quotient]: [i32; 3] = integers(case).try_into().unwrap();
         let found = rounding_divide_by_power_of_two(x, exponent.cast_unsigned());
         assert_eq!(found, quotient, "{case}");
@@ -112,17 +91,30 @@ fn residual_add() {
     }
 }
 
+/// With the multipliers that TensorFlow Lite derives from scales; `dyadic-quant` derives them too.
+#[test]
+fn tflite_add_i8() {
+    let section = golden("tflite_add_i8");
+    let [s1, s2, so] = ["s1", "s2", "so"].map(|name| number(&section[name]));
+    let twice = 2.0 * s1.max(s2);
+    let by = AddTflite {
+        zero_points: ["z1", "z2"].map(|name| integer(&section[name])),
+        inputs: [s1 / twice, s2 / twice].map(tflite_multiplier),
+        result: tflite_multiplier(twice / (2f64.powi(20) * so)),
+        output: Output { zero_point: integer(&section["zo"]), ..Output::bits(8) },
+    };
+    let (a, b): (Vec<i8>, Vec<i8>) = (integers(&section["a"]), integers(&section["b"]));
+    let mut out = vec![0; a.len()];
+    add_tflite(&a, &b, &by, &mut out);
+    assert_eq!(out, integers::<i8>(&section["out"]));
+}
+
 #[test]
 fn concat() {
     let section = golden("concat");
     for kernels in every_kernel() {
         let mut found = Vec::new();
-        for (branch, scale) in section["branches"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .zip(section["params"].as_array().unwrap())
-        {
+        for (branch, scale) in list(&section, "branches").iter().zip(list(&section, "params")) {
             let x: Vec<i8> = integers(branch);
             let scales = [dyadic(&scale[0], &scale[1])];
             let by =
@@ -142,7 +134,7 @@ fn concat() {
 #[test]
 fn avgpool() {
     let section = golden("avgpool");
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let (count, sum): (usize, i32) = (integer(&case["n"]), integer(&case["acc"]));
         let mut left = sum;
         let pixels: Vec<i8> = (0..count)
@@ -158,7 +150,16 @@ fn avgpool() {
             let mut out = [0i8];
             kernels.average_pool(&pixels, &window, &Average::SameScale, &mut out);
             assert_eq!(out[0], integer::<i8>(&case["half_away"]), "{case}");
+            let scale = nearest_dyadic(1.0 / f64::from(integer::<i32>(&case["n"])));
+            let requantize = Average::Requantize { scale, output: Output::bits(8) };
+            kernels.average_pool(&pixels, &window, &requantize, &mut out);
+            assert_eq!(out[0], integer::<i8>(&case["half_up"]), "{case}");
         }
+        assert_eq!(
+            hawq_mean(sum, integer(&case["n"])),
+            integer::<i32>(&case["hawq_trunc"]),
+            "{case}"
+        );
     }
 }
 
@@ -166,7 +167,7 @@ fn avgpool() {
 fn shiftexp_trace() {
     let section = golden("shiftexp_trace");
     let exp = ShiftExp::new(integer(&section["I0"]), 15).unwrap();
-    for row in section["rows"].as_array().unwrap() {
+    for row in list(&section, "rows") {
         assert_eq!(exp.apply(integer(&row[0])), integer::<i32>(&row[4]), "{row}");
     }
 }
@@ -174,7 +175,7 @@ fn shiftexp_trace() {
 #[test]
 fn shiftmax() {
     let section = golden("shiftmax");
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let q: Vec<i8> = integers(&case["q"]);
         let exp = ShiftExp::new(integer(&case["b16"]["I0"]), 15).unwrap();
         for kernels in every_kernel() {
@@ -185,13 +186,21 @@ fn shiftmax() {
             kernels.shiftmax_i8(&q, q.len(), exp, &mut narrow);
             assert_eq!(narrow, integers::<i8>(&case["b8"]["out"]), "{case}");
         }
+        for (bits, name) in [(16, "exactdiv16"), (8, "exactdiv8")] {
+            let mut exact = vec![0; q.len()];
+            shiftmax_exact(&q, exp, bits, &mut exact);
+            assert_eq!(exact, integers::<u16>(&case[name]), "{case}");
+        }
+        let mut tvm = vec![0; q.len()];
+        tvm_shiftmax(&q, -integer::<i32>(&case["tvm"]["x0"]), &mut tvm);
+        assert_eq!(tvm, integers::<i8>(&case["tvm"]["out"]), "{case}");
     }
 }
 
 #[test]
 fn shiftgelu() {
     let section = golden("shiftgelu");
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let q: Vec<i8> = integers(&case["q"]);
         let exp = ShiftExp::new(integer(&case["ref"]["I0"]), 23).unwrap();
         let max = i32::from(*q.iter().max().unwrap());
@@ -208,13 +217,16 @@ fn shiftgelu() {
             kernels.shift_gelu(&q, q.len(), &function, &mut out);
             assert_eq!(out, expected, "{case}");
         }
+        let mut tvm = vec![0; q.len()];
+        tvm_shift_gelu(&q, -integer::<i32>(&case["tvm"]["x0"]), &mut tvm);
+        assert_eq!(tvm, integers::<i32>(&case["tvm"]["out"]), "{case}");
     }
 }
 
 #[test]
 fn ilayernorm() {
     let section = golden("ilayernorm");
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let x: Vec<i16> = integers(&case["x"]);
         for (name, root) in [("newton10", Root::TenSteps), ("isqrt", Root::Exact)] {
             let bias: Vec<i32> = integers(&case[name]["bias_int"]);
@@ -234,13 +246,11 @@ fn ilayernorm() {
 #[test]
 fn layernorm_exact() {
     let section = golden("layernorm_exact");
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let x: Vec<i16> = integers(&case["x"]);
         for (name, subtract_mean) in [("ln", true), ("rms", false)] {
             let case = &case[name];
-            let channels: Vec<NormChannel> = case["params"]
-                .as_array()
-                .unwrap()
+            let channels: Vec<NormChannel> = list(case, "params")
                 .iter()
                 .map(|p| NormChannel::new(dyadic(&p[0], &p[1]), integer(&p[2])).unwrap())
                 .collect();
@@ -262,7 +272,7 @@ fn layernorm_exact() {
 #[test]
 fn isqrt() {
     let section = golden("isqrt");
-    let rows = section["rows"].as_array().unwrap();
+    let rows = list(&section, "rows");
     assert_eq!(rows.len(), 23);
     for row in rows {
         let value: u64 = row[0].as_u64().unwrap();
@@ -318,19 +328,11 @@ fn ibert_softmax() {
     assert_eq!(out, integers::<i16>(&section["out"]));
 }
 
-/// A factor between 2^−31 and 1 with 31 bits.
-fn nearest_dyadic(factor: f64) -> Dyadic {
-    let shift = (31..=61).find(|&shift| factor * 2f64.powi(shift) >= 2f64.powi(30)).unwrap();
-    #[expect(clippy::cast_possible_truncation, reason = "below 2^31")]
-    let multiplier = (factor * 2f64.powi(shift)).round() as i32;
-    Dyadic::new(multiplier, shift.cast_unsigned()).unwrap()
-}
-
 #[test]
 fn index_softmax_of_32_exponentials() {
     let section = golden("index_softmax");
     let table: [u8; 32] = integers(&section["lut"]).try_into().unwrap();
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let q: Vec<i32> = integers(&case["q"]);
         let mut out = vec![0; q.len()];
         index_softmax(&q, integer(&case["c_int"]), &table, &mut out);
@@ -354,7 +356,7 @@ fn softmax_lut() {
     let section = golden("softmax_lut");
     let table: [u16; 256] = exponentials(f64::from(0.05f32), 32768.0);
     assert_eq!(table[..], integers::<u16>(&section["E_table_S0.05"]));
-    for case in cases(&section) {
+    for case in list(&section, "cases") {
         let q: Vec<i8> = integers(&case["q"]);
         #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
         let scale = case["S"].as_f64().unwrap() as f32;

@@ -10,17 +10,12 @@ use dyadic_kernels::integer::shift_gelu::{repaired_sigmoid, sigmoid};
 use dyadic_kernels::integer::{Dyadic, Output, ibert};
 use dyadic_testkit::Rng;
 use dyadic_testkit::reference::gelu;
+use support::nearest_dyadic;
+
+mod support;
 
 fn kernels() -> &'static Kernels {
     Kernels::active().unwrap()
-}
-
-/// A factor below 1 with 31 bits.
-fn nearest_dyadic(factor: f64) -> Dyadic {
-    let shift = (31..=61).find(|&shift| factor * 2f64.powi(shift) >= 2f64.powi(30)).unwrap();
-    #[expect(clippy::cast_possible_truncation, reason = "below 2^31")]
-    let multiplier = (factor * 2f64.powi(shift)).round().min(2_147_483_647.0) as i32;
-    Dyadic::new(multiplier, shift.cast_unsigned()).unwrap()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]

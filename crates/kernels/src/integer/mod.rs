@@ -24,6 +24,7 @@
 //! | `i_layer_norm(x, bias, root, out)` | I-ViT's and I-BERT's, to i32; `requantize` by channel follows |
 //! | `shift_gelu(x, width, &ShiftGelu, out)` | I-ViT's GELU with its requantization, i8 to i8 |
 //! | [`dfp`], [`ibert`] | INT16 with a shared exponent; I-BERT's polynomials: plain functions |
+//! | [`variants`] | Shiftmax, `ShiftGELU` and means as TVM and HAWQ round them: plain functions |
 //!
 //! Rows of the table without a kernel are plain Rust. The others are registered: `scalar.rs` is the specification.
 
@@ -43,6 +44,7 @@ pub mod requantize;
 pub mod shift_exp;
 pub mod shift_gelu;
 pub mod softmax;
+pub mod variants;
 
 pub use dyadic::{Dyadic, Integer, Output, Rounding};
 

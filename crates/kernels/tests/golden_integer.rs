@@ -15,7 +15,9 @@ use dyadic_kernels::integer::variants::{hawq_mean, shiftmax_exact, tvm_shift_gel
 use dyadic_kernels::integer::{Dyadic, Output, Rounding, dfp, ibert};
 use dyadic_kernels::{Isa, Kernels};
 use serde_json::Value;
-use support::{golden, integer, integers, list, nearest_dyadic, number, tflite_multiplier};
+use support::{
+    golden, integer, integers, list, nearest_dyadic, number, numbers, tflite_multiplier,
+};
 
 mod support;
 
@@ -35,6 +37,8 @@ fn requant() {
         assert_eq!(scale.apply(z), integer::<i64>(&case["up"]), "{case}");
         assert_eq!(scale.apply_wide(z.into()), i128::from(integer::<i64>(&case["up"])), "{case}");
         assert_eq!(scale.apply_rounded(z, Rounding::Even), integer::<i64>(&case["even"]), "{case}");
+        let in_f64 = f64::from(z) * f64::from(scale.multiplier()) / f64::from(scale.shift()).exp2();
+        assert_eq!(in_f64.round_ties_even(), number(&case["even_f64"]), "{case}");
         for kernels in every_kernel() {
             let scales = [scale];
             let by = |output| Requantize { scales: &scales, rounding: Rounding::Up, output };
@@ -220,6 +224,13 @@ fn shiftgelu() {
         let mut tvm = vec![0; q.len()];
         tvm_shift_gelu(&q, -integer::<i32>(&case["tvm"]["x0"]), &mut tvm);
         assert_eq!(tvm, integers::<i32>(&case["tvm"]["out"]), "{case}");
+        // A row whose largest is 9 or more: both exponentials of its least are as small as they get, and σ is ¼.
+        let bound = if number(&case["S"]) < 0.1 { 0.3 } else { 1.5 };
+        let floats = numbers(&case["float_gelu_over_Sout"]);
+        for (product, float) in integers::<i32>(&case["ref"]["out"]).into_iter().zip(floats) {
+            let error = (f64::from(product) - float) * number(&case["S"]) / 128.0;
+            assert!(error.abs() < bound, "{product} against {float}: {case}");
+        }
     }
 }
 
@@ -300,6 +311,16 @@ fn ibert_iexp() {
     let found: Vec<i64> =
         integers::<i64>(&section["q"]).into_iter().map(|q| exp.apply(q)).collect();
     assert_eq!(found, integers::<i64>(&section["out"]));
+    assert_near_floats(&found, &section, 0.0025);
+}
+
+/// Results times their scale against the function itself.
+#[expect(clippy::cast_precision_loss, reason = "a bound of three digits")]
+fn assert_near_floats(found: &[i64], section: &Value, bound: f64) {
+    for (&found, float) in found.iter().zip(numbers(&section["float"])) {
+        let error = found as f64 * number(&section["scale"]) - float;
+        assert!(error.abs() <= bound, "{found} against {float}");
+    }
 }
 
 #[test]
@@ -310,6 +331,7 @@ fn ibert_igelu() {
     let found: Vec<i64> =
         integers::<i32>(&section["q"]).into_iter().map(|q| gelu.apply(q)).collect();
     assert_eq!(found, integers::<i64>(&section["out"]));
+    assert_near_floats(&found, &section, 0.019);
 }
 
 #[test]
@@ -430,6 +452,9 @@ fn dfp16() {
     dfp::multiply(&a, &b, &mut products);
     assert_eq!(products, integers::<i32>(&section["products"]));
     let sums: Vec<i64> = integers(&section["acc"]);
+    for (&sum, overflows) in sums.iter().zip(list(&section, "overflow_i32")) {
+        assert_eq!(i32::try_from(sum).is_err(), *overflows, "{sum}");
+    }
     for kernels in every_kernel() {
         let found = [
             kernels.dot_dfp16(&a[..4], &b[..4]),

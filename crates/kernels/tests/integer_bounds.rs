@@ -3,14 +3,14 @@
 #![expect(clippy::approx_constant, reason = "the constants that I-BERT publishes")]
 
 use dyadic_kernels::Kernels;
-use dyadic_kernels::integer::elementwise::Add;
+use dyadic_kernels::integer::elementwise::{Add, AddTflite, add_tflite};
 use dyadic_kernels::integer::norm::{LayerNorm, NormChannel, Root};
 use dyadic_kernels::integer::shift_exp::ShiftExp;
 use dyadic_kernels::integer::shift_gelu::{repaired_sigmoid, sigmoid};
 use dyadic_kernels::integer::{Dyadic, Output, ibert};
 use dyadic_testkit::Rng;
 use dyadic_testkit::reference::gelu;
-use support::nearest_dyadic;
+use support::{nearest_dyadic, tflite_multiplier};
 
 mod support;
 
@@ -50,6 +50,33 @@ fn residual_add_is_within_a_unit() {
         for ((&a, &b), &out) in a.iter().zip(&b).zip(&out) {
             let exact = f64::from(a) * ratios[0] + f64::from(b) * ratios[1];
             assert!((f64::from(out) - exact).abs() <= 1.0 + 1e-4, "{a} {b}: {out}, {exact}");
+        }
+    }
+}
+
+#[test]
+fn tflite_add_is_within_a_unit() {
+    let mut rng = Rng::new(86);
+    for _ in 0..200 {
+        let [a_scale, b_scale] = [0, 1].map(|_| f64::from(rng.uniform(0.01, 0.1)));
+        let own = f64::from(rng.uniform(0.05, 0.2));
+        let twice = 2.0 * a_scale.max(b_scale);
+        let zero_points = [0, 1].map(|_| i32::from(rng.next_i8()));
+        let by = AddTflite {
+            zero_points,
+            inputs: [a_scale / twice, b_scale / twice].map(tflite_multiplier),
+            result: tflite_multiplier(twice / (2f64.powi(20) * own)),
+            output: Output::bits(8),
+        };
+        let a: Vec<i8> = (0..100).map(|_| rng.next_i8()).collect();
+        let b: Vec<i8> = (0..100).map(|_| rng.next_i8()).collect();
+        let mut out = vec![0; 100];
+        add_tflite(&a, &b, &by, &mut out);
+        for ((&a, &b), &out) in a.iter().zip(&b).zip(&out) {
+            let real = |q: i8, zero: i32, scale| f64::from(i32::from(q) - zero) * scale / own;
+            let exact = real(a, zero_points[0], a_scale) + real(b, zero_points[1], b_scale);
+            let error = f64::from(out) - exact.clamp(-128.0, 127.0);
+            assert!(error.abs() <= 1.0, "{a} {b}: {out}, {exact}");
         }
     }
 }

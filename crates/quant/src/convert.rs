@@ -4,13 +4,13 @@ use dyadic_integer::{
     Description, Dyadic, Graph, IntegerError, Matrix, Mode, Node, NormChannel, NormKind, Op, Shape,
     Softmax, Width,
 };
-use dyadic_kernels::activation::{Accuracy, Function};
-use dyadic_kernels::{Isa, Kernels};
+use dyadic_kernels::activation::Function;
 
 use crate::dyadic::{dyadic, limited};
 use crate::graph::{self, FloatGraph, Weights};
 use crate::plan::{GELU_SIGMOID, Plan};
 use crate::sensitivity::quantize_channel;
+use crate::tables::{exponential_table, ibert_gelu_table, lookup_table, to_i8};
 
 /// The largest shift of a layer norm's factors, so that offsets of up to 2^15 units fit.
 const MOST_NORM_SHIFT: u32 = 46;
@@ -123,7 +123,7 @@ impl Converter<'_> {
                 self.attention(index, *heads, node.shape, from(0), own)?
             }
             graph::Op::Gelu => match self.mode {
-                Mode::Exact => Op::Lookup { table: gelu_table(from(0), own) },
+                Mode::Exact => Op::Lookup { table: lookup_table(Function::Gelu, from(0), own) },
                 Mode::Ivit => Op::ShiftGelu {
                     one: one(from(0) * GELU_SIGMOID, 23)?,
                     factor: factor(from(0) / 128.0 / own)?,
@@ -212,7 +212,7 @@ impl Converter<'_> {
                 Op::Attention {
                     heads,
                     scores,
-                    softmax: Softmax::Deferred { table: exponential_table(score) },
+                    softmax: Softmax::Deferred { table: Box::new(exponential_table(score, 255.0)) },
                     output,
                 }
             }
@@ -262,69 +262,6 @@ fn one(scale: f64, bits: u32) -> Result<i32, String> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "fits 32 bits: checked")]
     Ok(one as i32)
-}
-
-/// `f(q · from) / own` for each 8-bit q, rounded to nearest, ties away from 0.
-fn table_of(from: f64, own: f64, function: Function) -> Box<[i8; 256]> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
-    let x: Vec<f32> = (-128..128).map(|q| (f64::from(q) * from) as f32).collect();
-    let values = evaluate(function, &x);
-    let mut table = Box::new([0; 256]);
-    for (entry, value) in table.iter_mut().zip(values) {
-        *entry = to_i8((f64::from(value) / own).round());
-    }
-    table
-}
-
-fn gelu_table(from: f64, own: f64) -> Box<[i8; 256]> {
-    table_of(from, own, Function::Gelu)
-}
-
-/// `⌊255 e^(−d · scale) + ½⌋` for each distance d.
-fn exponential_table(scale: f64) -> Box<[u8; 256]> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is meant")]
-    let x: Vec<f32> = (0..256).map(|d| (-f64::from(d) * scale) as f32).collect();
-    let mut table = Box::new([0; 256]);
-    for (entry, value) in table.iter_mut().zip(evaluate(Function::Exp, &x)) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 255")]
-        let code = (255.0 * f64::from(value) + 0.5).floor() as u8;
-        *entry = code;
-    }
-    table
-}
-
-/// A function by our own polynomials, which give the same bits on every machine: tables do not depend on a libm.
-fn evaluate(function: Function, x: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    let kernels = Kernels::for_isa(Isa::Scalar).expect("every CPU has it");
-    kernels.apply(function, Accuracy::OneUlp, x, &mut out);
-    out
-}
-
-/// I-BERT's GELU of 8 bits: `q · (erf + one)`, requantized. It is a function of 8 bits, so a table.
-fn ibert_gelu_table(from: f64, own: f64) -> Box<[i8; 256]> {
-    let (a, b) = (-0.2888, -1.769);
-    // 16 bits more than the input has, without which the polynomial is of no use: its argument is q · 2^16.
-    let from = from / 65536.0;
-    #[expect(clippy::approx_constant, reason = "as the reference has it")]
-    let scale = from / 1.4142;
-    let (b, c) = ((b / scale).floor(), (1.0 / a / (scale * scale)).floor());
-    let scale = a * scale * scale * 16384.0;
-    let one = (1.0 / scale).floor();
-    let ratio = from * scale / 2.0 / own;
-    let mut table = Box::new([0; 256]);
-    for (entry, q) in table.iter_mut().zip(-128..128) {
-        let q = f64::from(q) * 65536.0;
-        let limited = q.abs().min(-b) + b;
-        let erf = (q.signum() * (limited * limited + c) / 16384.0).floor();
-        *entry = to_i8((q * (erf + one) * ratio + 0.5).floor());
-    }
-    table
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "limited to ±127")]
-fn to_i8(x: f64) -> i8 {
-    x.clamp(-127.0, 127.0) as i8
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "whole numbers; those beyond 64 bits saturate")]

@@ -1,35 +1,63 @@
 //! Dyadic numbers from ratios of scales.
 
 use dyadic_integer::Dyadic;
+use dyadic_kernels::integer::dyadic::TfliteMultiplier;
 
 /// The dyadic number nearest to a ratio, with 31 bits (section 1.1 of the specification). 0 where every product with 32 bits would be.
 /// `None` where the ratio is not finite or 2^30 or more.
 #[must_use]
 pub fn dyadic(ratio: f64) -> Option<Dyadic> {
+    of_bits(ratio, 31)
+}
+
+/// The same with so many bits, 2 to 31: 15 for multiplications of 16 bits. `None` where the ratio is not finite or 2^(bits − 1) or more.
+#[must_use]
+pub fn of_bits(ratio: f64, bits: u8) -> Option<Dyadic> {
     if !ratio.is_finite() {
         return None;
     }
     if ratio == 0.0 {
         return Some(Dyadic::ZERO);
     }
-    // |ratio| = fraction · 2^exponent, the fraction from 1/2 to 1. Ratios of scales are normal numbers; others become 0.
-    let exponent = i32::try_from((ratio.abs().to_bits() >> 52) & 0x7FF).unwrap_or(0) - 1022;
-    let fraction = ratio.abs() * f64::from(-exponent).exp2();
-    let mut multiplier = (fraction * 2_147_483_648.0 + 0.5).floor();
-    let mut shift = 31 - exponent;
-    if multiplier == 2_147_483_648.0 {
-        multiplier /= 2.0;
-        shift -= 1;
-    }
-    match shift {
-        1..=62 => {
-            #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^31")]
-            let multiplier = multiplier.copysign(ratio) as i32;
+    let (multiplier, exponent) = mantissa(ratio.abs(), bits);
+    match i32::from(bits) - exponent {
+        shift @ 1..=62 => {
+            let multiplier = if ratio < 0.0 { -multiplier } else { multiplier };
             Dyadic::new(multiplier, shift.unsigned_abs())
         }
         63.. => Some(Dyadic::ZERO),
         _ => None,
     }
+}
+
+/// `ratio = multiplier · 2^(exponent − bits)`, the multiplier from 2^(bits − 1) on and below 2^bits. Ratios of scales are normal numbers; others have an
+/// exponent below −1021.
+fn mantissa(ratio: f64, bits: u8) -> (i32, i32) {
+    // ratio = fraction · 2^exponent, the fraction from 1/2 to 1.
+    let exponent = i32::try_from((ratio.to_bits() >> 52) & 0x7FF).unwrap_or(0) - 1022;
+    let fraction = ratio * f64::from(-exponent).exp2();
+    let end = f64::from(bits).exp2();
+    let multiplier = (fraction * end + 0.5).floor();
+    // Rounded up to a power of two.
+    let (multiplier, exponent) =
+        if multiplier == end { (end / 2.0, exponent + 1) } else { (multiplier, exponent) };
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^31")]
+    let multiplier = multiplier as i32;
+    (multiplier, exponent)
+}
+
+/// A ratio from 0 on as TensorFlow Lite writes it. `None` where it is not finite or 2^30 or more.
+#[must_use]
+pub fn tflite(ratio: f64) -> Option<TfliteMultiplier> {
+    if !(ratio.is_finite() && ratio >= 0.0) {
+        return None;
+    }
+    let (multiplier, exponent) = if ratio == 0.0 { (0, 0) } else { mantissa(ratio, 31) };
+    // Every product with 32 bits is 0.
+    if exponent < -31 {
+        return TfliteMultiplier::new(0, 0);
+    }
+    TfliteMultiplier::new(multiplier, exponent)
 }
 
 /// The same number with a shift of at most `most`, 1 to 62: fewer bits of the multiplier.

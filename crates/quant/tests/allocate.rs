@@ -2,7 +2,9 @@
 
 use dyadic_quant::allocate::{AllocationError, Choice, Problem};
 use proptest::prelude::*;
-use serde_json::Value;
+
+#[path = "../../kernels/tests/support/mod.rs"]
+mod support;
 
 /// Every allocation, one after the other: the least perturbation within the limits.
 fn brute_force(problem: &Problem) -> Option<f64> {
@@ -33,11 +35,8 @@ fn brute_force(problem: &Problem) -> Option<f64> {
 /// Row 14 of the papers: the measurements of the authors' repository, and the optima of an exhaustive search over all 2^16 allocations.
 #[test]
 fn hawq_v3_resnet18_has_its_nine_optima() {
-    let golden: Value =
-        serde_json::from_str(include_str!("golden/hawq-resnet18.json")).expect("JSON");
-    let numbers = |key: &str| -> Vec<f64> {
-        golden[key].as_array().expect(key).iter().map(|x| x.as_f64().expect(key)).collect()
-    };
+    let golden = support::golden("hawq_ilp_resnet18");
+    let numbers = |key: &str| support::numbers(&golden[key]);
     let [trace, params, macs] = ["trace", "params", "macs"].map(numbers);
     let size: Vec<f64> = params.iter().map(|params| params / f64::from(1 << 20)).collect();
     let gmacs: Vec<f64> = macs.iter().map(|macs| macs / 1e6).collect();

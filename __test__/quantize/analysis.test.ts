@@ -6,7 +6,8 @@ import { codeOf } from '../support/codes.ts';
 const CNN = 'models/fashion-cnn/model.safetensors';
 
 test('row 14: half of the bytes of the published ResNet-18 are spent as an exhaustive search spends them', () => {
-  const golden = JSON.parse(readFileSync('crates/quant/tests/golden/hawq-resnet18.json', 'utf8'));
+  const sections = JSON.parse(readFileSync('crates/kernels/tests/golden/golden-integer.json', 'utf8'));
+  const golden = sections.hawq_ilp_resnet18;
   const layers = golden.trace.map((trace: number, i: number) => [
     { bits: 4, perturbation: trace * golden.d4[i], costs: { bytes: golden.params[i] / 2 } },
     { bits: 8, perturbation: trace * golden.d8[i], costs: { bytes: golden.params[i] } },

@@ -210,6 +210,12 @@ impl Scales {
         )
     }
 
+    /// Whether the header of a superblock has all of them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) const fn are_in_header(self) -> bool {
+        matches!(self, Self::F16 { .. } | Self::F16Minimum) || self.is_grouped()
+    }
+
     const fn header_bytes(self) -> usize {
         match self {
             Self::F16 { .. } | Self::SuperI8 | Self::SuperI8Halves => 2 * TILE_ROWS,

@@ -462,6 +462,9 @@ struct Blocks<L> {
 struct Block {
     spec: *const LayoutSpec,
     header: *const u8,
+    /// Whether the block before had another header, or there was none.
+    #[cfg(target_arch = "x86_64")]
+    starts_run: bool,
     /// For trits: which of the five blocks that share their vectors it is.
     phase: usize,
     codes: *const u8,
@@ -512,15 +515,16 @@ impl<L: Layout> Iterator for Blocks<L> {
         if self.left == 0 {
             return None;
         }
+        let starts_run = self.left_in_run == 0;
         if const { L::SPEC.scales.is_grouped() } {
-            if self.left_in_run == 0 {
+            if starts_run {
                 // SAFETY: products of grouped layouts have their specification.
                 let spec = unsafe { &*self.spec };
                 self.left_in_run = spec.grouping.run;
                 self.header = self.codes;
                 self.codes = self.codes.wrapping_add(spec.header_bytes());
             }
-        } else if spec.blocks_per_header() == 1 || self.left_in_run == 0 {
+        } else if spec.blocks_per_header() == 1 || starts_run {
             self.left_in_run = spec.blocks_per_header();
             self.header = self.codes;
             self.codes = self.codes.wrapping_add(spec.header_bytes());
@@ -528,6 +532,8 @@ impl<L: Layout> Iterator for Blocks<L> {
         let block = Block {
             spec: self.spec,
             header: self.header,
+            #[cfg(target_arch = "x86_64")]
+            starts_run,
             phase: self.phase,
             codes: self.codes,
             activations: self.activations,

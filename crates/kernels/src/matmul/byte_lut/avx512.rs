@@ -93,6 +93,7 @@ unsafe fn four_tiles<L: Layout>(
             let block = Block {
                 spec: product.spec,
                 header: header.wrapping_add(tile * spec.header_bytes()),
+                starts_run: true,
                 phase: 0,
                 codes,
                 activations,

@@ -7,9 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{
-    Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
-};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_piece, trit_place};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// 3^n: what brings digit n of a byte of trits to the top.
@@ -230,19 +228,13 @@ pub(super) unsafe fn load_codes<L: Layout, const SIGNED: bool>(
         };
     }
     let mut quads = [_mm256_setzero_si256(); 8];
-    for_each_part(codes.bits(), |part, position, offset| {
-        let position = position + codes.position();
-        let mask = _mm256_set1_epi32((low_bits(part) << position).cast_signed());
-        let fields = (8 / part) as usize;
-        for vector in 0..part as usize {
-            let x = load(offset / VECTOR + vector);
-            for field in 0..fields {
-                let by = (part as usize * field) as i32 - position.cast_signed();
-                let bits = _mm256_and_si256(shift_right(x, by), mask);
-                let quad = &mut quads[vector * fields + field];
-                *quad = _mm256_or_si256(*quad, bits);
-            }
-        }
+    for_each_piece!(L::SPEC.codes.bits(), |piece| {
+        let position = piece.to + codes.position();
+        let mask = _mm256_set1_epi32((piece.mask() << position).cast_signed());
+        let shifted =
+            shift_right(load(piece.vector), piece.from.cast_signed() - position.cast_signed());
+        let quad = &mut quads[piece.quad];
+        *quad = _mm256_or_si256(*quad, _mm256_and_si256(shifted, mask));
     });
     let table = match codes {
         Codes::Table4(table) => Some(table),

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
 use super::layout::{
-    Codes, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR, for_each_part, low_bits, trit_place,
+    Codes, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR, for_each_piece, trit_place,
 };
 use super::{Block, Layout, Product, Step, Terms};
 
@@ -104,8 +104,7 @@ pub(super) unsafe fn store<A>(step: &Step<A>, token: usize, acc: __m512) {
 const fn odd_position(codes: Codes, tokens: usize) -> u32 {
     match codes {
         Codes::Unsigned { .. } | Codes::Bipolar if tokens == 1 => match codes.bits() {
-            bits @ (1 | 2 | 4) => bits,
-            3 => 2,
+            bits @ 1..=4 => bits,
             _ => 0,
         },
         _ => 0,
@@ -211,19 +210,13 @@ unsafe fn load_codes<L: Layout, const T: usize>(block: &Block) -> [__m512i; 8] {
         };
     }
     let mut quads = [_mm512_setzero_si512(); 8];
-    for_each_part(codes.bits(), |part, position, offset| {
-        let fields = (8 / part) as usize;
-        for vector in 0..part as usize {
-            let x = load(offset / VECTOR + vector);
-            for field in 0..fields {
-                let position = position + codes.position() + field as u32 % 2 * odd_position;
-                let mask = _mm512_set1_epi32((low_bits(part) << position).cast_signed());
-                let by = (part as usize * field) as i32 - position.cast_signed();
-                let bits = _mm512_and_si512(shift_right(x, by), mask);
-                let quad = &mut quads[vector * fields + field];
-                *quad = _mm512_or_si512(*quad, bits);
-            }
-        }
+    for_each_piece!(L::SPEC.codes.bits(), |piece| {
+        let position = piece.to + codes.position() + piece.quad as u32 % 2 * odd_position;
+        let mask = _mm512_set1_epi32((piece.mask() << position).cast_signed());
+        let shifted =
+            shift_right(load(piece.vector), piece.from.cast_signed() - position.cast_signed());
+        let quad = &mut quads[piece.quad];
+        *quad = _mm512_or_si512(*quad, _mm512_and_si512(shifted, mask));
     });
     let table = match codes {
         Codes::Table4(table) => Some(table),

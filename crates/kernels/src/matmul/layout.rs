@@ -9,14 +9,10 @@
 //! header      = f16 d[16] [, f16 m[16]]              or nothing
 //! block       = codes, block scales
 //! codes       = vectors of 64 bytes; byte 4·row + j of each belongs to `row` and column 4·quad + j
-//!   4-bit part: 4 vectors, low nibble quad 2v, high nibble quad 2v + 1
-//!   2-bit part: 2 vectors, field f (bits 2f, 2f + 1) quad 4v + f
-//!   1-bit part: 1 vector, bit f quad f
-//!   8-bit codes: 8 vectors, one a quad
+//!   b bits: b vectors; each byte begins with ⌊8 / b⌋ whole codes, of quads ⌊8 / b⌋ · v + f for f = 0, 1, …
+//!           the bits left at the top of the bytes of all vectors hold the codes of the last quads, least significant bit first
 //!   trits: 8 vectors for 5 blocks; digit d of a byte of vector v belongs to quad 5v + d of their 40 quads
 //! ```
-//!
-//! A width is the sum of its parts, least significant first: 3 = 2 + 1, 5 = 4 + 1, 6 = 4 + 2, 7 = 4 + 2 + 1.
 
 use dyadic_formats::float::{f16_to_f32, f32_to_f16};
 
@@ -634,18 +630,78 @@ pub fn power_of_two(exponent: u8) -> f32 {
     })
 }
 
-/// Calls `part(bits, position, offset)` for each part of a width below 8: its bits, the position of its lowest bit in the code, and where its
-/// vectors begin.
-#[inline(always)]
-pub(super) fn for_each_part(bits: u32, mut part: impl FnMut(u32, u32, usize)) {
-    let (mut position, mut offset) = (0, 0);
-    for part_bits in [4, 2, 1] {
-        if bits & part_bits != 0 {
-            part(part_bits, position, offset);
-            position += part_bits;
-            offset += part_bits as usize * VECTOR;
+/// Some bits of the codes of a quad, in the bytes of a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) quad: usize,
+    pub(super) vector: usize,
+    /// The position of the lowest of them in the bytes of the vector.
+    pub(super) from: u32,
+    /// Their position in the codes.
+    pub(super) to: u32,
+    /// How many they are.
+    pub(super) bits: u32,
+}
+
+impl Piece {
+    /// They, in bytes of which they are the lowest bits.
+    pub(super) const fn mask(self) -> u32 {
+        low_bits(self.bits)
+    }
+}
+
+/// The most pieces of a width.
+pub(super) const PIECES: usize = 14;
+
+/// Piece `index` of codes of `bits` bits, if there are so many.
+///
+/// The bytes of each of the `bits` vectors begin with as many whole codes as they have room for. What is left of the bytes of all vectors, one after the
+/// other, holds the other codes. So most codes are taken out by a mask alone.
+pub(super) const fn piece(bits: u32, index: usize) -> Option<Piece> {
+    let fields = (8 / bits) as usize;
+    let whole = fields * bits as usize;
+    if index < whole {
+        let from = bits * (index % fields) as u32;
+        return Some(Piece { quad: index, vector: index / fields, from, to: 0, bits });
+    }
+    let rest = 8 % bits;
+    let mut piece = Piece { quad: whole, vector: 0, from: 8 - rest, to: 0, bits: 0 };
+    let mut left = index - whole;
+    while piece.quad < BLOCK / 4 {
+        piece.bits =
+            if 8 - piece.from < bits - piece.to { 8 - piece.from } else { bits - piece.to };
+        if left == 0 {
+            return Some(piece);
+        }
+        left -= 1;
+        piece.from += piece.bits;
+        piece.to += piece.bits;
+        if piece.from == 8 {
+            piece.from = 8 - rest;
+            piece.vector += 1;
+        }
+        if piece.to == bits {
+            piece.to = 0;
+            piece.quad += 1;
         }
     }
+    None
+}
+
+/// Repeats a body for each piece of codes of a constant number of bits, unrolled, since its registers are an array of the quads.
+macro_rules! for_each_piece {
+    ($bits:expr, |$piece:ident| $body:block) => {
+        for_each_piece!($bits, $piece, $body, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
+    };
+    ($bits:expr, $piece:ident, $body:block, $($index:literal),*) => {
+        $(if let Some($piece) = const { $crate::matmul::layout::piece($bits, $index) } $body)*
+    };
+}
+pub(super) use for_each_piece;
+
+/// All pieces of codes of `bits` bits.
+fn pieces(bits: u32) -> impl Iterator<Item = Piece> {
+    (0..PIECES).map_while(move |index| piece(bits, index))
 }
 
 /// A mask of the low `bits` of each byte.
@@ -659,17 +715,11 @@ fn load_quads(bits: u32, codes: &[u8], row: usize) -> [u32; 8] {
         let at = offset + 4 * row;
         u32::from_le_bytes([codes[at], codes[at + 1], codes[at + 2], codes[at + 3]])
     };
-    if bits == 8 {
-        return std::array::from_fn(|quad| word(quad * VECTOR));
-    }
     let mut quads = [0; 8];
-    for_each_part(bits, |part, position, offset| {
-        let fields = (8 / part) as usize;
-        for (quad, code) in quads.iter_mut().enumerate() {
-            let field = part * (quad % fields) as u32;
-            *code |= (word(offset + quad / fields * VECTOR) >> field & low_bits(part)) << position;
-        }
-    });
+    for piece in pieces(bits) {
+        let bits = word(piece.vector * VECTOR) >> piece.from & piece.mask();
+        quads[piece.quad] |= bits << piece.to;
+    }
     quads
 }
 
@@ -691,22 +741,11 @@ fn store_quads(bits: u32, codes: &mut [u8], row: usize, quads: &[u32; 8]) {
 #[inline]
 fn store_quads_of<const BITS: u32>(codes: &mut [u8], row: usize, quads: &[u32; 8]) {
     let (words, _) = codes.as_chunks_mut::<4>();
-    let mut put = |vector: usize, word: u32| {
-        words[vector * TILE_ROWS + row] = word.to_le_bytes();
-    };
-    if BITS == 8 {
-        for (quad, &word) in quads.iter().enumerate() {
-            put(quad, word);
-        }
-        return;
-    }
-    for_each_part(BITS, |part, position, offset| {
-        let fields = (8 / part) as usize;
-        for (vector, quads) in quads.chunks_exact(fields).enumerate() {
-            let word = quads.iter().enumerate().fold(0, |word, (field, quad)| {
-                word | (quad >> position & low_bits(part)) << (part * field as u32)
-            });
-            put(offset / VECTOR + vector, word);
-        }
+    let mut vectors = [0; 8];
+    for_each_piece!(BITS, |piece| {
+        vectors[piece.vector] |= (quads[piece.quad] >> piece.to & piece.mask()) << piece.from;
     });
+    for (vector, word) in vectors.into_iter().take(BITS as usize).enumerate() {
+        words[vector * TILE_ROWS + row] = word.to_le_bytes();
+    }
 }

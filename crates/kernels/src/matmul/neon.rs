@@ -6,9 +6,7 @@
 use std::arch::aarch64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{
-    Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_part, low_bits, trit_place,
-};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_piece, trit_place};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// 3^n: what brings digit n of a byte of trits to the top.
@@ -201,22 +199,16 @@ pub(super) unsafe fn load_codes<L: Layout>(block: &Block, group: usize) -> [int8
         });
     }
     let mut quads = [vdupq_n_u8(0); 8];
-    for_each_part(codes.bits(), |part, position, offset| {
-        let position = position + codes.position();
-        let mask = vdupq_n_u8((low_bits(part) << position) as u8);
-        let fields = (8 / part) as usize;
-        for vector in 0..part as usize {
-            let x = load(offset / VECTOR + vector);
-            for field in 0..fields {
-                let by = (part as usize * field) as i32 - position.cast_signed();
-                let bits = shift_right(x, by);
-                // The shift itself clears what is beside the highest field, and below position 0.
-                let clear = field + 1 == fields && position == 0;
-                let bits = if clear { bits } else { vandq_u8(bits, mask) };
-                let quad = &mut quads[vector * fields + field];
-                *quad = if position == codes.position() { bits } else { vorrq_u8(*quad, bits) };
-            }
-        }
+    for_each_piece!(L::SPEC.codes.bits(), |piece| {
+        let position = piece.to + codes.position();
+        let mask = vdupq_n_u8((piece.mask() << position) as u8);
+        let bits =
+            shift_right(load(piece.vector), piece.from.cast_signed() - position.cast_signed());
+        // The shift itself clears what is beside the highest field, and below position 0.
+        let clear = piece.from + piece.bits == 8 && position == 0;
+        let bits = if clear { bits } else { vandq_u8(bits, mask) };
+        let quad = &mut quads[piece.quad];
+        *quad = if piece.to == 0 { bits } else { vorrq_u8(*quad, bits) };
     });
     let table = match codes {
         Codes::Table4(table) => Some(table),

@@ -1,8 +1,8 @@
 //! A row is a lane. The codes of a block are unpacked into a buffer, then columns are multiplied one after the other.
 
 use super::super::layout::{
-    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR, low_bits,
-    trit_place,
+    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR,
+    for_each_piece, low_bits, trit_place,
 };
 use super::super::{Product, Step};
 use super::CHAINS;
@@ -169,49 +169,29 @@ fn unpack<S: Lanes>(s: S, spec: &LayoutSpec, tile: &[u8], block: usize, out: &mu
         return;
     }
     let (vectors, _) = tile[spec.block_offset(block)..][..spec.code_bytes()].as_chunks::<VECTOR>();
-    let bits = spec.codes.bits();
-    if bits == 8 {
-        for (vector, out) in vectors.iter().zip(out) {
-            *out = load_words(s, vector);
-        }
-        return;
-    }
     *out = [s.splat_i(0); BLOCK / 4];
-    if bits & 4 != 0 {
-        add_part::<S, 4, 0>(s, vectors, out);
-    }
-    match bits & 6 {
-        2 => add_part::<S, 2, 0>(s, vectors, out),
-        6 => add_part::<S, 2, 4>(s, &vectors[4..], out),
-        _ => {}
-    }
-    match bits {
-        1 => add_part::<S, 1, 0>(s, vectors, out),
-        3 => add_part::<S, 1, 2>(s, &vectors[2..], out),
-        5 => add_part::<S, 1, 4>(s, &vectors[4..], out),
-        7 => add_part::<S, 1, 6>(s, &vectors[6..], out),
-        _ => {}
+    match spec.codes.bits() {
+        1 => unpack_bits::<S, 1>(s, vectors, out),
+        2 => unpack_bits::<S, 2>(s, vectors, out),
+        3 => unpack_bits::<S, 3>(s, vectors, out),
+        4 => unpack_bits::<S, 4>(s, vectors, out),
+        5 => unpack_bits::<S, 5>(s, vectors, out),
+        6 => unpack_bits::<S, 6>(s, vectors, out),
+        7 => unpack_bits::<S, 7>(s, vectors, out),
+        _ => unpack_bits::<S, 8>(s, vectors, out),
     }
 }
 
-/// The part of `PART` bits of all codes, at its position in them.
+/// The codes of a block of `BITS` bits.
 #[inline(always)]
-fn add_part<S: Lanes, const PART: u32, const POSITION: u32>(
-    s: S,
-    vectors: &[[u8; VECTOR]],
-    out: &mut Quads<S>,
-) {
-    let fields = (8 / PART) as usize;
-    let mask = s.splat_i((low_bits(PART) << POSITION).cast_signed());
-    for vector in 0..PART as usize {
-        let words = load_words(s, &vectors[vector]);
-        for field in 0..fields {
-            let by = (PART as usize * field) as i32 - POSITION.cast_signed();
-            let part = s.and_i(shift_right(s, words, by), mask);
-            let out = &mut out[vector * fields + field];
-            *out = s.or_i(*out, part);
-        }
-    }
+fn unpack_bits<S: Lanes, const BITS: u32>(s: S, vectors: &[[u8; VECTOR]], out: &mut Quads<S>) {
+    for_each_piece!(BITS, |piece| {
+        let words = load_words(s, &vectors[piece.vector]);
+        let shifted = shift_right(s, words, piece.from.cast_signed() - piece.to.cast_signed());
+        let mask = s.splat_i((piece.mask() << piece.to).cast_signed());
+        let out = &mut out[piece.quad];
+        *out = s.or_i(*out, s.and_i(shifted, mask));
+    });
 }
 
 #[inline(always)]

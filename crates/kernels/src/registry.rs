@@ -120,6 +120,7 @@ kernel_set! {
     amax: crate::convert::AMAX as crate::convert::AmaxFn;
     bitplane: crate::bitplane::OP as crate::bitplane::BitplaneFn;
     byte_tables: crate::matmul::byte_lut::TABLES as crate::matmul::byte_lut::TablesFn;
+    byte_quads: crate::matmul::byte_lut::QUADS as crate::matmul::byte_lut::QuadsFn;
     bf16_to_f32: crate::convert::BF16_TO_F32 as crate::convert::Bf16ToF32Fn;
     f32_to_bf16: crate::convert::F32_TO_BF16 as crate::convert::F32ToBf16Fn;
     add_rms_norm: crate::norm::ADD_RMS_NORM as crate::norm::AddRmsNormFn;

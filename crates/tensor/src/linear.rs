@@ -232,7 +232,7 @@ fn multiply_bytes(
         _ => {
             let mut quads = vec![0; four_bytes];
             for (index, four) in fours.chunks_exact(four_bytes).enumerate() {
-                byte_lut::to_tiles(&layout.spec, four, blocks, 0, &mut quads);
+                kernels.bytes_to_tiles(&layout.spec, four, blocks, 0, &mut quads);
                 let mut out = out.tiles(index * byte_lut::TILES, byte_lut::TILES);
                 multiply_codes(weights, layout, &quads, activations, first, tokens, &mut out);
             }

@@ -259,6 +259,7 @@ impl PackedWeights {
         let Some(id) = layout.spec.id else { return };
         let isa = self.kernels.isa();
         let to = match choice {
+            KernelChoice::Auto if byte_lut::is_preferred(isa, id, self.rows) => Order::Bytes,
             KernelChoice::Auto if lut::is_preferred(isa, id) => Order::Planes,
             KernelChoice::Tables if byte_lut::is_supported(isa, id, self.rows) => Order::Bytes,
             KernelChoice::Tables if lut::is_supported(id) => Order::Planes,
@@ -268,7 +269,7 @@ impl PackedWeights {
         if from == to {
             return;
         }
-        let (spec, tile_bytes) = (layout.spec, self.tile_bytes);
+        let (kernels, spec, tile_bytes) = (self.kernels, layout.spec, self.tile_bytes);
         let blocks = self.columns.div_ceil(BLOCK);
         let fours = self.bytes.chunks_mut(byte_lut::TILES * tile_bytes);
         let fours: Vec<_> = fours.map(Mutex::new).collect();
@@ -284,7 +285,7 @@ impl PackedWeights {
                 }
                 Order::Bytes if whole => {
                     let bytes = four.to_vec();
-                    byte_lut::to_tiles(&spec, &bytes, blocks, 0, &mut four);
+                    kernels.bytes_to_tiles(&spec, &bytes, blocks, 0, &mut four);
                 }
                 Order::Bytes | Order::Quads => {}
             }
@@ -470,7 +471,7 @@ impl PackedWeights {
             Order::Bytes if four + byte_lut::TILES <= self.rows.div_ceil(TILE_ROWS) => {
                 let mut quads = vec![0; tile.len()];
                 let bytes = self.tiles(four, byte_lut::TILES);
-                byte_lut::to_tiles(spec, bytes, blocks, index - four, &mut quads);
+                self.kernels.bytes_to_tiles(spec, bytes, blocks, index - four, &mut quads);
                 Cow::Owned(quads)
             }
             Order::Bytes | Order::Quads => Cow::Borrowed(tile),

@@ -7,7 +7,7 @@ use super::super::activations::{ActivationBlock, PANEL, panel_width};
 use super::super::avx512::load_scales;
 use super::super::layout::{BLOCK, Codes, LayoutSpec, TILE_ROWS, VECTOR};
 use super::super::{Block, Layout, Product};
-use super::{BASE, ByteTable, ENTRIES, TILES, missing, terms};
+use super::{BASE, ByteTable, ENTRIES, FourVectors, TILES, missing, place, terms};
 
 /// Bytes of tables that are used again and again before the next ones: half of the first-level cache.
 const TABLE_BYTES: usize = 1 << 14;
@@ -192,5 +192,43 @@ pub(super) unsafe fn tables(codes: &[i8; BLOCK], tables: &mut [ByteTable]) {
                 _mm256_storeu_si256(high_out.cast(), _mm512_cvtepi16_epi8(high));
             }
         }
+    }
+}
+
+/// For each tile, where among two groups the bytes of its vector are.
+static PLACES: [[u8; VECTOR]; TILES] = {
+    let mut places = [[0; VECTOR]; TILES];
+    let mut at = 0;
+    while at < TILES * VECTOR {
+        let (tile, byte) = (at / VECTOR, at % VECTOR);
+        places[tile][byte] = (byte % 2 * VECTOR + place(tile, byte / 4)) as u8;
+        at += 1;
+    }
+    places
+};
+
+/// See [`super::QuadsFn`].
+///
+/// # Safety
+/// As that says.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+pub(super) unsafe fn quads(groups: &FourVectors, vectors: &mut [[u8; VECTOR]; TILES]) {
+    let mut codes = [_mm512_setzero_si512(); 4];
+    for (group, codes) in codes.iter_mut().enumerate() {
+        // SAFETY: there are four groups of 64 bytes.
+        let index = unsafe { _mm512_loadu_si512(groups.as_ptr().add(group * VECTOR).cast()) };
+        let positive = _mm512_xor_si512(index, _mm512_set1_epi8(i8::MIN));
+        let negative = _mm512_xor_si512(index, _mm512_set1_epi8(-1));
+        *codes = _mm512_mask_mov_epi8(positive, _mm512_movepi8_mask(index), negative);
+    }
+    for (places, vector) in PLACES.iter().zip(vectors) {
+        // SAFETY: places are 64 bytes.
+        let places = unsafe { _mm512_loadu_si512(places.as_ptr().cast()) };
+        let first = _mm512_permutex2var_epi8(codes[0], places, codes[1]);
+        let second = _mm512_permutex2var_epi8(codes[2], places, codes[3]);
+        // Columns 0 and 1 of each four are of the first two groups.
+        let bytes = _mm512_mask_mov_epi16(first, 0xAAAA_AAAA, second);
+        // SAFETY: a vector is 64 bytes.
+        unsafe { _mm512_storeu_si512(vector.as_mut_ptr().cast(), bytes) };
     }
 }

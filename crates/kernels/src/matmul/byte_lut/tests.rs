@@ -51,11 +51,13 @@ fn check(case: &Case) {
     for four in fours.chunks_exact_mut(TILES * tile_bytes) {
         let before = four.to_vec();
         from_tiles(layout, four, *blocks);
-        for tile in 0..TILES {
-            let mut back = vec![0; tile_bytes];
-            to_tiles(layout, four, *blocks, tile, &mut back);
-            let expected = &before[tile * tile_bytes..][..tile_bytes];
-            assert!(back == expected, "{}: tile {tile} there and back", layout.name);
+        for kernel in QUADS.supported() {
+            for tile in 0..TILES {
+                let mut back = vec![0; tile_bytes];
+                to_tiles(kernel.function, layout, four, *blocks, tile, &mut back);
+                let expected = &before[tile * tile_bytes..][..tile_bytes];
+                assert!(back == expected, "{}: tile {tile} of {}", kernel.name, layout.name);
+            }
         }
     }
 

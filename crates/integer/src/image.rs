@@ -16,6 +16,9 @@ use crate::graph::Shape;
 /// The most pixels of a picture.
 const MAX_PIXELS: usize = 1 << 26;
 
+/// The most bytes that one byte of a deflate stream stands for.
+const DEFLATE_RATIO: usize = 1032;
+
 /// Why something is no picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -236,6 +239,12 @@ fn decode_png(file: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     let (width, height) = (width as usize, height as usize);
     check_size(width, height)?;
     let len = reader.output_buffer_size().ok_or(ImageError::Size { width, height })?;
+    if len / DEFLATE_RATIO > bytes.len() {
+        return Err(damaged(format!(
+            "{} bytes are too few for {len} bytes of pixels",
+            bytes.len()
+        )));
+    }
     let mut data = vec![0; len];
     let info = reader.next_frame(&mut data).map_err(|error| damaged(error.to_string()))?;
     data.truncate(info.buffer_size());

@@ -3,7 +3,8 @@
  * people and may change.
  *
  * Codes of the native half that name one defect of a file (`ERR_GGUF_TRUNCATED`, `ERR_GGUF_UNSUPPORTED_TYPE`, …) share the prefix
- * `ERR_GGUF_`, `ERR_TOKENIZER_`, `ERR_CHAT_TEMPLATE` and the like, and are listed in `docs/errors.md`.
+ * `ERR_GGUF_`, `ERR_TOKENIZER_`, `ERR_CHAT_TEMPLATE`, `ERR_SAFETENSORS_`, `ERR_INTEGER_` (networks of integers), `ERR_VISION_` (those of floats),
+ * `ERR_IMAGE_` (pictures) and the like, and are listed in `docs/errors.md`.
  */
 export const ERROR_CODES = {
   ERR_ABORTED:
@@ -19,6 +20,8 @@ export const ERROR_CODES = {
   ERR_DOWNLOAD: 'A transfer failed and did not recover by being retried.',
   ERR_GROUPS: 'A slice or another shape would cut elements apart that share a scale.',
   ERR_HTTP_STATUS: 'A server answered with a status that retrying does not mend (401, 403, 404, …).',
+  ERR_IMAGE_URL:
+    'A picture is named by a URL that is not read: only file: and data: URLs are, nothing is fetched.',
   ERR_INDEX: 'There is no such element.',
   ERR_INTERNAL: 'A defect of dyadic itself, such as a panic in native code. Please report it.',
   ERR_IO: 'A file could not be read or written; `cause` is the error of the operating system.',

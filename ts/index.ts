@@ -101,6 +101,7 @@ export {
 } from './quantize/analysis.ts';
 export {
   type IntegerOnlyModel,
+  type NetworkImages,
   type QuantizeIntegerOnlyOptions,
   quantizeIntegerOnly,
   type Sensitivity,
@@ -131,12 +132,15 @@ export {
 } from './tensor.ts';
 export type {
   Classification,
+  ClassifyBatchOptions,
   ClassifyOptions,
   ImageSource,
   PixelImage,
   VisionDescription,
   VisionFile,
+  VisionInput,
   VisionLoadOptions,
   VisionNode,
+  VisionPrecision,
 } from './vision/types.ts';
 export { VisionTransformer } from './vision/vision-transformer.ts';

@@ -1,4 +1,5 @@
 import type { NativeHub } from './contract.ts';
+import type { NativeImage } from './vision-contract.ts';
 
 export interface NativeChoice {
   bits: number;
@@ -47,10 +48,10 @@ export interface NativeQuantize {
   quantizeIntegerOnly(
     hub: NativeHub,
     path: string,
-    pixels: Uint8Array,
+    images: NativeImage[],
     options: NativeQuantizeOptions,
   ): number;
-  compareIntegerGraph(hub: NativeHub, path: string, file: Uint8Array, pixels: Uint8Array): number;
+  compareIntegerGraph(hub: NativeHub, path: string, file: Uint8Array, images: NativeImage[]): number;
   estimateCost(
     path: string,
     options: {

@@ -3,6 +3,7 @@ import { fromFileSystem } from '../errors.ts';
 import type { OnProgress } from '../models/progress.ts';
 import { runJob } from '../native/hub.ts';
 import { native } from '../native/load.ts';
+import type { NativeImage } from '../native/vision-contract.ts';
 import {
   choiceOption,
   functionOption,
@@ -13,6 +14,8 @@ import {
   signalOption,
   stringOption,
 } from '../options.ts';
+import { readImage } from '../vision/images.ts';
+import type { ImageSource } from '../vision/types.ts';
 
 /** How sensitive a layer is: by the change of its own result (`'outputs'`), by the trace of the Hessian measured with random vectors (`'hutchinson'`), or by traces that are given. */
 export type Sensitivity =
@@ -56,7 +59,7 @@ export interface QuantizeIntegerOnlyOptions {
   /** Threads; all unless said. */
   threads?: number;
   signal?: AbortSignal;
-  /** Stages: `'sensitivity'` and `'calibrate'`. */
+  /** Stages: `'read'`, `'calibrate'` and `'sensitivity'`. */
   onProgress?: OnProgress;
 }
 
@@ -68,15 +71,23 @@ export interface IntegerOnlyModel {
   weightBits: readonly number[];
 }
 
+/**
+ * Images for a network to look at: pixels from 0 to 255 of the size that it reads, `[height][width][channels]` of one image or more; pictures, which are brought
+ * to that size as {@link VisionTransformer} does; or a list of either.
+ */
+export type NetworkImages = Uint8Array | readonly (Uint8Array | ImageSource)[];
+
 const BUDGETS = ['size', 'bitOperations', 'latency', 'latencies'] as const;
 
 /**
  * Makes a network of integers of a vision model of floats (`models/<name>/model.safetensors`). Runs on a thread of its own; some seconds for 64 images.
  *
- * `images` are pixels from 0 to 255 of the size that the model reads, `[height][width][channels]`, one array or one for each image. 64 are enough.
+ * @param model the path of the file.
+ * @param images 64 are enough.
  *
  * @throws DyadicError `ERR_CALIBRATION` without images, `ERR_SHAPE` where they are of another size, `ERR_INTEGER_GRAPH`, `ERR_INTEGER_RANGE`,
- * `ERR_ALLOCATION_INFEASIBLE`, `ERR_VISION_*`, `ERR_SAFETENSORS_*`, `ERR_FILE_NOT_FOUND`, `ERR_OPTION`, `ERR_ABORTED`.
+ * `ERR_ALLOCATION_INFEASIBLE`, `ERR_VISION_*`, `ERR_SAFETENSORS_*`, `ERR_IMAGE_*`, `ERR_FILE_NOT_FOUND`,
+ * `ERR_OPTION`, `ERR_ABORTED`.
  * @example
  * ```ts
  * const { bytes } = await quantizeIntegerOnly('models/fashion-vit/model.safetensors', pixels, { mode: 'exact', out: 'vit.dyadic' });
@@ -84,7 +95,7 @@ const BUDGETS = ['size', 'bitOperations', 'latency', 'latencies'] as const;
  */
 export async function quantizeIntegerOnly(
   model: string,
-  images: Uint8Array | readonly Uint8Array[],
+  images: NetworkImages,
   options?: QuantizeIntegerOnlyOptions,
 ): Promise<IntegerOnlyModel> {
   if (typeof model !== 'string') throw optionError('model', 'a path', model);
@@ -122,9 +133,9 @@ export async function quantizeIntegerOnly(
     threads: integerOption(raw, 'threads', 1, 1024) ?? 0,
   };
   const out = stringOption(raw, 'out');
-  const pixels = readPixels(images);
+  const sources = readImages(images);
   const made = await runJob(
-    (hub) => native().quantizeIntegerOnly(hub, model, pixels, settings),
+    (hub) => native().quantizeIntegerOnly(hub, model, sources, settings),
     { signal: signalOption(raw), onProgress: functionOption<OnProgress>(raw, 'onProgress') },
     (result, hub, job): IntegerOnlyModel => {
       const { length, bits }: { length: number; bits: number[] } = JSON.parse(result);
@@ -141,17 +152,13 @@ export async function quantizeIntegerOnly(
   return made;
 }
 
-function readPixels(images: unknown): Uint8Array {
-  if (images instanceof Uint8Array) return images;
-  if (!Array.isArray(images) || !images.every((image) => image instanceof Uint8Array))
-    throw optionError('images', 'a Uint8Array, or an array of them', images);
-  const pixels = new Uint8Array(images.reduce((sum, image) => sum + image.length, 0));
-  let at = 0;
-  for (const image of images) {
-    pixels.set(image, at);
-    at += image.length;
-  }
-  return pixels;
+/** @internal */
+export function readImages(images: NetworkImages): NativeImage[] {
+  const read = (image: Uint8Array | ImageSource): NativeImage =>
+    image instanceof Uint8Array ? { data: image } : readImage(image);
+  if (images instanceof Uint8Array) return [read(images)];
+  if (!Array.isArray(images)) throw optionError('images', 'a Uint8Array, or an array of images', images);
+  return images.map(read);
 }
 
 function readRange(range: unknown): number {

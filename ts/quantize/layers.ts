@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { line, niceTicks, picture, tag, text } from '../cli/formats/svg.ts';
 import { fromFileSystem } from '../errors.ts';
+import type { OnProgress } from '../models/progress.ts';
 import { runJob } from '../native/hub.ts';
 import { native } from '../native/load.ts';
-import { openOptions, optionError, signalOption } from '../options.ts';
+import { functionOption, openOptions, optionError, signalOption } from '../options.ts';
+import { type NetworkImages, readImages } from './integer-only.ts';
 
 /** The error of the value of one node of an integer graph against the float graph; those of all nodes before it are in it. */
 export interface LayerError {
@@ -32,6 +34,8 @@ export interface IntegerGraphAnalysis {
 /** Options of {@link analyseIntegerGraph}. */
 export interface AnalyseIntegerGraphOptions {
   signal?: AbortSignal;
+  /** Stages: `'read'` and `'compare'`. */
+  onProgress?: OnProgress;
 }
 
 /**
@@ -39,8 +43,8 @@ export interface AnalyseIntegerGraphOptions {
  *
  * @param model the path of the float model.
  * @param integers the path of the integer graph, or the bytes of its file.
- * @param images pixels of whole images, `[images][height][width][channels]`.
- * @throws DyadicError `ERR_VISION_PAIR` where one was not made of the other, `ERR_SHAPE`, `ERR_INTEGER_*`, `ERR_VISION_*`, `ERR_SAFETENSORS_*`, `ERR_IO`.
+ * @param images as for {@link quantizeIntegerOnly}.
+ * @throws DyadicError `ERR_VISION_PAIR` where one was not made of the other, `ERR_SHAPE`, `ERR_INTEGER_*`, `ERR_VISION_*`, `ERR_SAFETENSORS_*`, `ERR_IMAGE_*`, `ERR_IO`.
  * @example
  * ```ts
  * const { layers, svg } = await analyseIntegerGraph('models/fashion-vit/model.safetensors', 'vit.dyadic', pixels);
@@ -50,14 +54,14 @@ export interface AnalyseIntegerGraphOptions {
 export async function analyseIntegerGraph(
   model: string,
   integers: string | Uint8Array,
-  images: Uint8Array,
+  images: NetworkImages,
   options?: AnalyseIntegerGraphOptions,
 ): Promise<IntegerGraphAnalysis> {
-  const raw = openOptions(options, 'analyseIntegerGraph', ['signal']);
+  const raw = openOptions(options, 'analyseIntegerGraph', ['signal', 'onProgress']);
   if (typeof model !== 'string') throw optionError('model', 'a path', model);
-  if (!(images instanceof Uint8Array)) throw optionError('images', 'a Uint8Array', images);
   if (typeof integers !== 'string' && !(integers instanceof Uint8Array))
     throw optionError('integers', 'a path or a Uint8Array', integers);
+  const sources = readImages(images);
   const file =
     typeof integers === 'string'
       ? await readFile(integers).catch((error: unknown) => {
@@ -65,8 +69,8 @@ export async function analyseIntegerGraph(
         })
       : integers;
   const layers = await runJob(
-    (hub) => native().compareIntegerGraph(hub, model, file, images),
-    { signal: signalOption(raw) },
+    (hub) => native().compareIntegerGraph(hub, model, file, sources),
+    { signal: signalOption(raw), onProgress: functionOption<OnProgress>(raw, 'onProgress') },
     (result): LayerError[] => JSON.parse(result).values.map(readLayer),
   );
   return { layers, svg: layerErrors(layers) };

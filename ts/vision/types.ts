@@ -1,5 +1,10 @@
-/** A picture: the path of a PNG or JPEG file, an `ImageData`, or pixels with their sizes. */
-export type ImageSource = string | PixelImage;
+import type { OnProgress } from '../models/progress.ts';
+
+/**
+ * A picture: the path of a PNG or JPEG file, a `file:` or `data:` URL of one, an `ImageData`, or pixels with their sizes. Nothing is fetched: a URL of
+ * another kind is `ERR_IMAGE_URL`.
+ */
+export type ImageSource = string | URL | PixelImage;
 
 /** Pixels, rows from the top. `ImageData` is one (RGBA). */
 export interface PixelImage {
@@ -10,8 +15,13 @@ export interface PixelImage {
   readonly channels?: number;
 }
 
+/** The arithmetic of a network: integers alone, or the floats that they were made of. */
+export type VisionPrecision = 'integer' | 'float32';
+
 /** Options of {@link VisionTransformer.load}. */
 export interface VisionLoadOptions {
+  /** Which network is loaded: that of integers, unless said, or that of floats, to compare with. */
+  precision?: VisionPrecision;
   /** Threads that a call may use. Default: all that the process may use. The result does not depend on it. */
   threads?: number;
   signal?: AbortSignal;
@@ -24,6 +34,22 @@ export interface ClassifyOptions {
   signal?: AbortSignal;
 }
 
+/** Options of a classification of several images. */
+export interface ClassifyBatchOptions extends ClassifyOptions {
+  /** Stage `'classify'`: the part of the images that is done. */
+  onProgress?: OnProgress;
+}
+
+/** The size of the images that a network reads; every other picture is brought to it. */
+export interface VisionInput {
+  /** Rows of pixels. */
+  height: number;
+  /** Pixels of a row. */
+  width: number;
+  /** 1 grey, 3 RGB. */
+  channels: number;
+}
+
 /** What an image may show. */
 export interface Classification {
   /** The name of the class. */
@@ -34,7 +60,7 @@ export interface Classification {
   score: number;
 }
 
-/** A step of a network of integers. */
+/** A step of a network. */
 export interface VisionNode {
   /** The name of its weights, or of what it does. */
   name: string;
@@ -51,16 +77,16 @@ export interface VisionNode {
   weights: number;
 }
 
-/** What a file of integers holds. */
+/** What a file of integers, or of floats, holds. */
 export interface VisionFile {
   name: string;
-  /** The non-linear operations: tables (`exact`), those of I-ViT or of I-BERT. */
-  mode: 'exact' | 'ivit' | 'ibert';
+  /** The non-linear operations: tables (`exact`), those of I-ViT or of I-BERT; or `float32`. */
+  mode: 'exact' | 'ivit' | 'ibert' | 'float32';
   labels: string[];
-  input: { height: number; width: number; channels: number };
+  input: VisionInput;
   /** How many weights there are, biases and tables not counted. */
   weights: number;
-  /** What a unit of a logit stands for: multiplier / 2^shift. */
+  /** What a unit of a logit stands for: multiplier / 2^shift; 1 of floats. */
   logitScale: [multiplier: number, shift: number];
   nodes: VisionNode[];
 }
@@ -70,6 +96,6 @@ export interface VisionDescription extends VisionFile {
   /** The instruction set of the kernels. */
   isa: string;
   threads: number;
-  /** Packed weights and the values of one image, in bytes. */
+  /** Packed weights and the values of one image, in bytes; of floats the weights alone. */
   residentBytes: number;
 }

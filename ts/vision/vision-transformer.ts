@@ -1,26 +1,41 @@
 import { fileURLToPath } from 'node:url';
-import { aborted, DyadicError, fromNative, throwIfAborted } from '../errors.ts';
+import { aborted, DyadicError, throwIfAborted } from '../errors.ts';
+import { type OnProgress, throttled } from '../models/progress.ts';
 import type { NativeError } from '../native/contract.ts';
 import { native } from '../native/load.ts';
-import type { NativeVision } from '../native/vision-contract.ts';
-import { integerOption, openOptions, optionError, signalOption } from '../options.ts';
+import type { NativeStop, NativeVision } from '../native/vision-contract.ts';
+import {
+  choiceOption,
+  functionOption,
+  integerOption,
+  openOptions,
+  optionError,
+  signalOption,
+} from '../options.ts';
 import { readImage } from './images.ts';
 import type {
   Classification,
+  ClassifyBatchOptions,
   ClassifyOptions,
   ImageSource,
   VisionDescription,
   VisionFile,
+  VisionInput,
   VisionLoadOptions,
+  VisionPrecision,
 } from './types.ts';
 
-/** Models that are in the package. */
-const EMBEDDED: Readonly<Record<string, string>> = {
-  fashion: fileURLToPath(new URL('../../models/fashion-vit/model.dyadic', import.meta.url)),
+/** Models that are in the package: what they are of, by precision. The floats are in the repository alone: the package stays small. */
+const EMBEDDED: Readonly<Record<string, Readonly<Record<VisionPrecision, string>>>> = {
+  fashion: {
+    integer: 'models/fashion-vit/model.dyadic',
+    float32: 'models/fashion-vit/model.safetensors',
+  },
 };
 
-/** Images of one native call: some milliseconds, so that a signal is soon seen and libuv's threads soon free. */
+/** Images of one native call, and fewer where files are to be read: some milliseconds, so that libuv's threads are soon free and progress is seen. */
 const IMAGES_A_CALL = 64;
+const FILES_A_CALL = 16;
 
 const MADE_BY_LOAD = Symbol('VisionTransformer.load');
 
@@ -33,30 +48,39 @@ function settled<T extends object>(value: T | NativeError): T {
   return value;
 }
 
-/** Settles as `work` does, or with `ERR_ABORTED` when the signal fires before that. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(aborted(signal));
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}
-
 /** Softmax of logits, best class first. Ties keep the order of the labels. */
 function ranked(
-  logits: Int32Array,
+  logits: readonly number[],
   { labels, logitScale: [multiplier, shift] }: VisionDescription,
   top: number,
 ): Classification[] {
   const scale = multiplier / 2 ** shift;
-  const most = logits.reduce((a, b) => Math.max(a, b));
-  const exponentials = Array.from(logits, (logit) => Math.exp((logit - most) * scale));
+  const most = Math.max(...logits);
+  const exponentials = logits.map((logit) => Math.exp((logit - most) * scale));
   const sum = exponentials.reduce((a, b) => a + b, 0);
   return labels
     .map((label, index) => ({ label, index, score: (exponentials[index] ?? 0) / sum }))
     .sort((a, b) => (logits[b.index] ?? 0) - (logits[a.index] ?? 0))
     .slice(0, top);
+}
+
+/** Loads a file; a name of the package goes before a path. */
+async function loadNative(model: string, precision: VisionPrecision, threads: number): Promise<NativeVision> {
+  const embedded = Object.hasOwn(EMBEDDED, model) ? EMBEDDED[model]?.[precision] : undefined;
+  const path = embedded === undefined ? model : fileURLToPath(new URL(`../../${embedded}`, import.meta.url));
+  const loaded = await native().loadVision(path, precision === 'float32', threads, null);
+  if (!isNativeError(loaded)) return loaded;
+  const { code, message } = loaded;
+  if (embedded !== undefined && code === 'ERR_FILE_NOT_FOUND')
+    throw new DyadicError(
+      'ERR_MODEL_NOT_FOUND',
+      `the ${precision} weights of '${model}' are not in the npm package: take ${embedded} from the repository of dyadic, and load it by its path`,
+    );
+  const hint =
+    code === 'ERR_INTEGER_MAGIC' && path.endsWith('.safetensors')
+      ? "; a network of floats is loaded with { precision: 'float32' }"
+      : '';
+  throw new DyadicError(code, message + hint);
 }
 
 /**
@@ -66,6 +90,9 @@ function ranked(
  * A picture that has the model's own size and is grey is taken as it is. Any other is brought to luminance, its longer side to that of the model by
  * averages of areas, and put in the middle of black. The model `fashion` knows ten kinds of garments, bright on dark, as in Fashion-MNIST.
  *
+ * With `precision: 'float32'` it is the network of floats that the integers were made of, on the same pictures, to compare with.
+ *
+ * @typeParam Logits what logits are: integers, or floats.
  * @example
  * ```ts
  * using vit = await VisionTransformer.load('fashion');
@@ -73,47 +100,71 @@ function ranked(
  * console.log(best?.label, best?.score);
  * ```
  */
-export class VisionTransformer implements Disposable {
+export class VisionTransformer<Logits extends Int32Array | Float32Array = Int32Array>
+  implements Disposable, AsyncDisposable
+{
   readonly #description: Readonly<VisionDescription>;
+  readonly #makeLogits: (length: number) => Logits;
+  /** Of each running call. */
+  readonly #stops = new Set<NativeStop>();
   #native: NativeVision | undefined;
 
-  private constructor(token: symbol, model: NativeVision) {
+  private constructor(token: symbol, model: NativeVision, makeLogits: (length: number) => Logits) {
     if (token !== MADE_BY_LOAD)
       throw new DyadicError('ERR_OPTION', 'use VisionTransformer.load() instead of new VisionTransformer()');
     this.#native = model;
+    this.#makeLogits = makeLogits;
     const description: VisionDescription = JSON.parse(model.describe());
     this.#description = description;
   }
 
   /**
-   * Loads a model: `fashion`, which is in the package, or the path of a file that `dyadic quantize --integer-only` has written.
+   * Loads a model: `fashion`, which is in the package, or the path of a file that `dyadic quantize --integer-only` has written. With
+   * `precision: 'float32'` the path is that of a safetensors file (`models/<name>/model.safetensors`), and `fashion` is found in a clone of the repository only.
    *
-   * @throws DyadicError `ERR_OPTION`, `ERR_ABORTED`, `ERR_FILE_NOT_FOUND`, `ERR_NATIVE_LOAD`, and `ERR_INTEGER_…` where the file is damaged.
+   * @throws DyadicError `ERR_OPTION`, `ERR_ABORTED`, `ERR_FILE_NOT_FOUND`, `ERR_MODEL_NOT_FOUND`, `ERR_NATIVE_LOAD`, and where the file is damaged
+   * `ERR_INTEGER_…`, of floats `ERR_SAFETENSORS_…` and `ERR_VISION_…`.
    */
-  static async load(model: string, options: VisionLoadOptions = {}): Promise<VisionTransformer> {
+  static async load(
+    model: string,
+    options?: VisionLoadOptions & { precision?: 'integer' },
+  ): Promise<VisionTransformer>;
+  static async load(
+    model: string,
+    options: VisionLoadOptions & { precision: 'float32' },
+  ): Promise<VisionTransformer<Float32Array>>;
+  static async load(
+    model: string,
+    options?: VisionLoadOptions,
+  ): Promise<VisionTransformer | VisionTransformer<Float32Array>>;
+  static async load(
+    model: string,
+    options: VisionLoadOptions = {},
+  ): Promise<VisionTransformer | VisionTransformer<Float32Array>> {
     if (typeof model !== 'string') throw optionError('model', "'fashion' or the path of a file", model);
-    const raw = openOptions(options, 'VisionTransformer.load', ['threads', 'signal']);
+    const raw = openOptions(options, 'VisionTransformer.load', ['precision', 'threads', 'signal']);
+    const precision = choiceOption(raw, 'precision', ['integer', 'float32']) ?? 'integer';
     const threads = integerOption(raw, 'threads', 1, 1024) ?? 0;
     const signal = signalOption(raw);
     throwIfAborted(signal);
-    const path = Object.hasOwn(EMBEDDED, model) ? (EMBEDDED[model] ?? model) : model;
-    const loading = native().loadVision(path, threads, null).then(settled);
-    try {
-      return new VisionTransformer(MADE_BY_LOAD, await abortable(loading, signal));
-    } catch (error) {
-      // What arrives after the signal has fired belongs to nobody.
-      if (signal?.aborted)
-        loading.then(
-          (late) => late.dispose(),
-          () => undefined,
-        );
-      throw fromNative(error);
+    const loaded = await loadNative(model, precision, threads);
+    if (signal?.aborted) {
+      loaded.dispose();
+      throw aborted(signal);
     }
+    return precision === 'float32'
+      ? new VisionTransformer(MADE_BY_LOAD, loaded, (length) => new Float32Array(length))
+      : new VisionTransformer(MADE_BY_LOAD, loaded, (length) => new Int32Array(length));
   }
 
   /** What each logit stands for. */
   get labels(): readonly string[] {
     return this.#description.labels;
+  }
+
+  /** The size of the images that it reads, in pixels. */
+  get input(): Readonly<VisionInput> {
+    return { ...this.#description.input };
   }
 
   /** What the model is, and how it runs here. */
@@ -127,45 +178,75 @@ export class VisionTransformer implements Disposable {
    * @throws DyadicError `ERR_OPTION`, `ERR_SHAPE`, `ERR_FILE_NOT_FOUND`, `ERR_IMAGE_…` where it is no picture, `ERR_ABORTED`, `ERR_DISPOSED`.
    */
   async classify(image: ImageSource, options: ClassifyOptions = {}): Promise<Classification[]> {
-    const [result] = await this.classifyBatch([image], options);
+    const raw = openOptions(options, 'classify', ['top', 'signal']);
+    const [result] = await this.#classify([image], raw);
     return result ?? [];
   }
 
-  /** {@link classify} of several images, which share the threads. */
+  /** {@link classify} of several images, which share the threads. A signal ends it within a step of the network. */
   async classifyBatch(
     images: readonly ImageSource[],
-    options: ClassifyOptions = {},
+    options: ClassifyBatchOptions = {},
   ): Promise<Classification[][]> {
-    const raw = openOptions(options, 'classify', ['top', 'signal']);
+    return this.#classify(images, openOptions(options, 'classifyBatch', ['top', 'signal', 'onProgress']));
+  }
+
+  /** The logits of an image: integers, of which a unit stands for `describe().logitScale`; or floats. */
+  async logits(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<Logits> {
+    return this.#logits([image], openOptions(options, 'logits', ['signal']));
+  }
+
+  async #classify(
+    images: readonly ImageSource[],
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<Classification[][]> {
     const classes = this.labels.length;
-    const top = integerOption(raw, 'top', 1, classes) ?? classes;
-    const logits = await this.#logits(images, signalOption(raw));
+    const top = integerOption(options, 'top', 1, classes) ?? classes;
+    const logits = Array.from(await this.#logits(images, options));
     return Array.from(images, (_, image) =>
-      ranked(logits.subarray(image * classes, (image + 1) * classes), this.#description, top),
+      ranked(logits.slice(image * classes, (image + 1) * classes), this.#description, top),
     );
   }
 
-  /** The logits of an image: integers, of which a unit stands for `describe().logitScale`. */
-  async logits(image: ImageSource, options: { signal?: AbortSignal } = {}): Promise<Int32Array> {
-    return this.#logits([image], signalOption(openOptions(options, 'logits', ['signal'])));
-  }
-
-  async #logits(images: readonly ImageSource[], signal: AbortSignal | undefined): Promise<Int32Array> {
+  async #logits(images: readonly ImageSource[], options: Readonly<Record<string, unknown>>): Promise<Logits> {
     if (!Array.isArray(images)) throw optionError('images', 'an array of images', images);
+    const signal = signalOption(options);
+    const onProgress = functionOption<OnProgress>(options, 'onProgress');
+    const report = onProgress && throttled(onProgress);
     const sources = images.map(readImage);
+    const atOnce = sources.every(({ data }) => data !== undefined) ? IMAGES_A_CALL : FILES_A_CALL;
     const classes = this.labels.length;
-    const out = new Int32Array(images.length * classes);
-    for (let first = 0; first < sources.length; first += IMAGES_A_CALL) {
+    const out = this.#makeLogits(images.length * classes);
+    const { NativeStop } = native();
+    const stop = new NativeStop();
+    const onAbort = () => stop.stop();
+    this.#stops.add(stop);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
       throwIfAborted(signal);
-      if (this.#native === undefined) throw new DyadicError('ERR_DISPOSED', 'the model was disposed');
-      const call = this.#native.logits(sources.slice(first, first + IMAGES_A_CALL));
-      out.set(settled(await abortable(call, signal)), first * classes);
+      let model = this.#open();
+      for (let first = 0; first < sources.length; first += atOnce) {
+        const part = await model.logits(sources.slice(first, first + atOnce), stop);
+        throwIfAborted(signal);
+        model = this.#open();
+        out.set(settled(part), first * classes);
+        report?.({ stage: 'classify', fraction: Math.min(1, (first + atOnce) / sources.length) });
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      this.#stops.delete(stop);
     }
     return out;
   }
 
+  #open(): NativeVision {
+    if (this.#native === undefined) throw new DyadicError('ERR_DISPOSED', 'the model was disposed');
+    return this.#native;
+  }
+
   /** Frees the memory of the model. Running calls end with `ERR_DISPOSED`. May be called twice. */
   dispose(): void {
+    for (const stop of this.#stops) stop.stop();
     this.#native?.dispose();
     this.#native = undefined;
   }
@@ -173,10 +254,14 @@ export class VisionTransformer implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+  }
 }
 
 /**
- * What a file of integers holds; `undefined` where it is another kind of file.
+ * What a file of integers, or of floats, holds; `undefined` where it is another kind of file.
  * @internal
  */
 export function inspectVision(path: string): VisionFile | undefined {

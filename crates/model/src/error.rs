@@ -1,7 +1,7 @@
 //! What can go wrong in this crate.
 
 use dyadic_formats::FormatError;
-use dyadic_integer::IntegerError;
+use dyadic_integer::{ImageError, IntegerError};
 use dyadic_kernels::IsaError;
 use dyadic_kernels::bessel::VonMisesFisherError;
 use dyadic_kernels::rope::RopeError;
@@ -53,6 +53,9 @@ pub enum ModelError {
     /// A file is no vision model, or what it is asked to look at is no image.
     #[error(transparent)]
     Vision(#[from] VisionError),
+    /// What should be a picture is none, or does not fit the model.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// A graph of integers that is damaged or was asked for what it cannot.
     #[error(transparent)]
     Integer(#[from] IntegerError),
@@ -102,6 +105,7 @@ impl ModelError {
             Self::Tokenizer(error) => error.code(),
             Self::Decoder(error) => error.code(),
             Self::Vision(error) => error.code(),
+            Self::Image(error) => error.code(),
             Self::Integer(error) => error.code(),
             Self::Plan(error) => error.code(),
             Self::Convert(error) => error.code(),

@@ -17,6 +17,7 @@ pub mod linear;
 pub mod machine;
 pub mod model;
 pub mod ops;
+mod pictures;
 pub mod quantize;
 pub mod tensor;
 pub mod vision;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use dyadic_integer::{Graph, IntegerModel, Mode, ModelOptions};
+use dyadic_integer::{Graph, IntegerModel, Mode, ModelOptions, Shape};
 use dyadic_model::engine::{Event, Job, Outcome};
 use dyadic_model::safetensors::SafetensorsFile;
 use dyadic_model::vision::{
@@ -16,12 +16,17 @@ use dyadic_quant::allocate::{Choice, Problem};
 use dyadic_quant::calibrate::RangeMethod;
 use dyadic_quant::cost::{self, Machine};
 use dyadic_quant::partial_products::{Encoding, partial_products};
+use dyadic_tensor::pool::Pool;
 use napi::bindgen_prelude::{Int8ArraySlice, Uint8ArraySlice};
 use napi_derive::napi;
 
 use crate::error::{Result, guard};
 use crate::hub::Hub;
 use crate::machine::machine;
+use crate::pictures::{NativeImage, Picture, read_pictures};
+
+/// Pictures that are read between two reports of progress.
+const PICTURES_AT_ONCE: usize = 16;
 
 /// One way to quantize a layer.
 #[napi(object, object_to_js = false)]
@@ -239,14 +244,14 @@ impl NativeQuantizeOptions {
 pub fn quantize_integer_only(
     hub: &Hub,
     path: String,
-    pixels: Uint8ArraySlice<'_>,
+    images: Vec<NativeImage>,
     options: NativeQuantizeOptions,
 ) -> Result<u32> {
     guard(|| {
-        let pixels = pixels.to_vec();
+        let pictures = images.into_iter().map(Picture::from).collect();
         let threads = options.threads;
         let options = options.read()?;
-        Ok(start(hub, move |job| run(job, Path::new(&path), &pixels, &options, threads)))
+        Ok(start(hub, move |job| run(job, Path::new(&path), pictures, &options, threads)))
     })
 }
 
@@ -256,21 +261,60 @@ pub fn compare_integer_graph(
     hub: &Hub,
     path: String,
     file: Uint8ArraySlice<'_>,
-    pixels: Uint8ArraySlice<'_>,
+    images: Vec<NativeImage>,
 ) -> Result<u32> {
     guard(|| {
-        let (file, pixels) = (file.to_vec(), pixels.to_vec());
-        Ok(start(hub, move |_| {
+        let file = file.to_vec();
+        let pictures = images.into_iter().map(Picture::from).collect();
+        Ok(start(hub, move |job| {
             let (kernels, pool) = machine(0)?;
             let graph = read(&SafetensorsFile::open(Path::new(&path))?)?.graph;
+            let pixels = read_with_progress(job, pool, pictures, graph.input())?;
             let vision = FloatVision::new(kernels, pool, graph)?;
             let model = IntegerModel::new(
                 Graph::from_bytes(Path::new("the integer graph"), &file)?,
                 &ModelOptions::default(),
             )?;
-            Ok(Outcome::Compared { values: compare(&vision, &model, pool, &pixels)? })
+            let mut progress = |done, all| report(job, "compare", part(done, all));
+            let values = compare(&vision, &model, pool, &pixels, &mut progress)?;
+            job.check()?;
+            Ok(Outcome::Compared { values: values.unwrap_or_default() })
         }))
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a part")]
+fn part(done: usize, all: usize) -> f64 {
+    done as f64 / all.max(1) as f64
+}
+
+/// Tells how far a job is, and whether to go on.
+fn report(job: &Job, stage: &'static str, fraction: f64) -> ControlFlow<()> {
+    #[expect(clippy::cast_possible_truncation, reason = "a part")]
+    job.send(Event::Progress { stage, fraction: fraction as f32 });
+    if job.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// [`read_pictures`], some at a time.
+fn read_with_progress(
+    job: &Job,
+    pool: (&Pool, usize),
+    pictures: Vec<Picture>,
+    shape: Shape,
+) -> std::result::Result<Vec<u8>, ModelError> {
+    let count = pictures.len();
+    let is_work = !pictures.iter().all(Picture::is_fitted);
+    let mut pictures = pictures.into_iter();
+    let mut pixels = Vec::new();
+    while pictures.len() > 0 {
+        let some = pictures.by_ref().take(PICTURES_AT_ONCE).collect();
+        pixels.extend(read_pictures(pool, some, shape, &|| job.is_cancelled())?);
+        if is_work {
+            // Whether to go on is asked where pictures are read.
+            let _ = report(job, "read", part(count - pictures.len(), count));
+        }
+    }
+    Ok(pixels)
 }
 
 /// Runs work on a thread of its own, and tells of its end.
@@ -296,19 +340,16 @@ fn start(
 fn run(
     job: &Job,
     path: &Path,
-    pixels: &[u8],
+    pictures: Vec<Picture>,
     options: &QuantizeOptions,
     threads: u32,
 ) -> std::result::Result<Outcome, ModelError> {
     let (kernels, pool) = machine(threads)?;
     let file = read(&SafetensorsFile::open(path)?)?;
+    let pixels = read_with_progress(job, pool, pictures, file.graph.input())?;
     let mut vision = FloatVision::new(kernels, pool, file.graph)?;
-    let mut progress = |stage: &'static str, fraction: f64| {
-        #[expect(clippy::cast_possible_truncation, reason = "a part")]
-        job.send(Event::Progress { stage, fraction: fraction as f32 });
-        if job.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let graph = quantize(&mut vision, pool, &file.ranges, pixels, options, &mut progress)?;
+    let mut progress = |stage: &'static str, fraction: f64| report(job, stage, fraction);
+    let graph = quantize(&mut vision, pool, &file.ranges, &pixels, options, &mut progress)?;
     job.check()?;
     let graph = graph.ok_or_else(|| EngineError::Internal("it ended by itself".to_owned()))?;
     let bytes = graph.to_bytes();

@@ -4,7 +4,7 @@ use dyadic_integer::{IntegerModel, Value};
 use dyadic_tensor::pool::Pool;
 use serde::Serialize;
 
-use super::{FloatVision, VisionError};
+use super::{FloatVision, Progress, VisionError};
 use crate::ModelError;
 
 /// The error of the value of one node, on all images.
@@ -26,7 +26,8 @@ pub struct ValueError {
     pub saturated: f64,
 }
 
-/// Runs both graphs on some images and compares all values. Errors add up: the value of a node has those of all before it.
+/// Runs both graphs on some images and compares all values. Errors add up: the value of a node has those of all before it. `Ok(None)` where `progress`,
+/// called after each image, ended it.
 ///
 /// # Errors
 /// [`VisionError::Pair`] where the graphs are not of one network, [`VisionError::Images`] where `pixels` is no whole number of images.
@@ -35,7 +36,8 @@ pub fn compare(
     model: &IntegerModel,
     pool: (&Pool, usize),
     pixels: &[u8],
-) -> Result<Vec<ValueError>, ModelError> {
+    progress: Progress<'_>,
+) -> Result<Option<Vec<ValueError>>, ModelError> {
     let (floats, integers) = (vision.graph().nodes(), model.graph().nodes());
     let shapes = model.graph().shapes();
     let alike = floats.len() == integers.len()
@@ -57,7 +59,8 @@ pub fn compare(
     if !pixels.len().is_multiple_of(image) {
         return Err(VisionError::Images { found: pixels.len(), expected: image }.into());
     }
-    for pixels in pixels.chunks(image) {
+    let images = pixels.len() / image;
+    for (index, pixels) in pixels.chunks(image).enumerate() {
         let mut values: Vec<Vec<f32>> = Vec::with_capacity(floats.len());
         vision.observe(pool, pixels, &mut |_, value| values.push(value.to_vec()))?;
         model.observe(pixels, &mut |node, value| {
@@ -70,12 +73,15 @@ pub fn compare(
                 Value::I32(value) => error.add(&values[node], value, scale, i32::MAX),
             }
         })?;
+        if progress(index + 1, images).is_break() {
+            return Ok(None);
+        }
     }
     #[expect(clippy::cast_precision_loss, reason = "a part")]
     for (error, shape) in errors.iter_mut().zip(shapes) {
-        error.saturated /= (shape.elements() * (pixels.len() / image).max(1)) as f64;
+        error.saturated /= (shape.elements() * images.max(1)) as f64;
     }
-    Ok(errors)
+    Ok(Some(errors))
 }
 
 impl ValueError {

@@ -1,8 +1,10 @@
 //! A float graph, run in f32 with the kernels of the package.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use dyadic_formats::GgufType;
-use dyadic_kernels::Kernels;
 use dyadic_kernels::activation::{Accuracy, Function};
+use dyadic_kernels::{Isa, Kernels};
 use dyadic_quant::graph::{
     FloatGraph, Node, Op, Shape, Weights, Windows, for_each_pixel, windows_over,
 };
@@ -14,6 +16,7 @@ use dyadic_tensor::{
 
 use super::VisionError;
 use crate::ModelError;
+use crate::engine::EngineError;
 
 /// Images that go through the network together: enough tokens to read weights once for many, few enough that values stay in a cache.
 const CHUNK: usize = 16;
@@ -55,6 +58,22 @@ impl FloatVision {
         &self.graph
     }
 
+    /// The instruction set of the kernels.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.kernels.isa()
+    }
+
+    /// Bytes of weights, as they were read and packed.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        let nodes = self.graph.nodes().iter();
+        let weights = nodes.filter_map(|node| node.op.weights());
+        let read: usize = weights.map(|weights| size_of_val(&weights.weight[..])).sum();
+        let packed = self.matrices.iter().flatten().map(PackedWeights::byte_len);
+        read + packed.sum::<usize>()
+    }
+
     /// Replaces the weights of a node that is a product; the bias stays.
     ///
     /// # Errors
@@ -80,17 +99,26 @@ impl FloatVision {
     ///
     /// # Errors
     /// [`VisionError::Images`] where `pixels` is no whole number of images.
-    pub fn logits(
+    pub fn logits(&self, pool: (&Pool, usize), pixels: &[u8]) -> Result<Vec<f32>, ModelError> {
+        self.logits_until(pool, pixels, &AtomicBool::new(false))
+    }
+
+    /// As [`Self::logits`]; the work ends early where `stop` becomes true.
+    ///
+    /// # Errors
+    /// As [`Self::logits`], and [`EngineError::Aborted`] where it was stopped.
+    pub fn logits_until(
         &self,
         (pool, threads): (&Pool, usize),
         pixels: &[u8],
+        stop: &AtomicBool,
     ) -> Result<Vec<f32>, ModelError> {
         let image = self.check(pixels)?;
         let mut chunks: Vec<_> =
             pixels.chunks(CHUNK * image).map(|pixels| (pixels, Ok(Vec::new()))).collect();
         // Chunks run side by side; where there is one only, its operations are split instead.
         pool.for_each_mut(threads, &mut chunks, |_, (pixels, logits)| {
-            *logits = self.forward((pool, threads), pixels, &mut |_, _| {});
+            *logits = self.forward((pool, threads), pixels, stop, &mut |_, _| {});
         });
         let mut all = Vec::new();
         for (_, logits) in chunks {
@@ -112,7 +140,7 @@ impl FloatVision {
         let image = self.check(pixels)?;
         let mut all = Vec::new();
         for pixels in pixels.chunks(CHUNK * image) {
-            all.extend(self.forward(pool, pixels, observe)?);
+            all.extend(self.forward(pool, pixels, &AtomicBool::new(false), observe)?);
         }
         Ok(all)
     }
@@ -130,12 +158,16 @@ impl FloatVision {
         &self,
         pool: (&Pool, usize),
         pixels: &[u8],
+        stop: &AtomicBool,
         observe: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<Vec<f32>, ModelError> {
         let nodes = self.graph.nodes();
         let last_uses = self.graph.last_uses();
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); nodes.len()];
         for (index, node) in nodes.iter().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                return Err(EngineError::Aborted.into());
+            }
             let value = if node.op == Op::Input {
                 pixels.iter().map(|&pixel| (f32::from(pixel) - 128.0) / 128.0).collect()
             } else {

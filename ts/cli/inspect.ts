@@ -12,7 +12,7 @@ function oneLine(value: unknown): string {
   return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH - 1)}…` : text;
 }
 
-/** Files of integers are named by a path: what is no file is left to the models with names. */
+/** Vision models are named by a path: what is no file is left to the models with names. */
 async function visionFile(model: string): Promise<VisionFile | undefined> {
   return (await fileSize(model)) === undefined ? undefined : inspectVision(model);
 }
@@ -20,16 +20,17 @@ async function visionFile(model: string): Promise<VisionFile | undefined> {
 async function writeVision(terminal: Terminal, file: VisionFile): Promise<void> {
   const { name, mode, labels, input, weights, nodes } = file;
   await terminal.write(`${terminal.paint('bold', name)}\n`);
+  const [kind, number] = mode === 'float32' ? ['float32', 'float'] : [`integers alone (${mode})`, 'int'];
   await terminal.write(
-    `integers alone (${mode}), ${(weights / 1e6).toFixed(2)} M weights, images of ${input.width} x ${input.height} x ${input.channels}, ${labels.length} classes\n\n`,
+    `${kind}, ${(weights / 1e6).toFixed(2)} M weights, images of ${input.width} x ${input.height} x ${input.channels}, ${labels.length} classes\n\n`,
   );
   const rows = nodes.map(({ name: node, op, shape, bits, weightBits }, index) => [
     index,
     op,
     node,
     shape.join(' x '),
-    `int${bits}`,
-    weightBits === null ? '' : `weights int${weightBits}`,
+    `${number}${bits}`,
+    weightBits === null ? '' : `weights ${number}${weightBits}`,
   ]);
   await terminal.write(table(rows));
 }
@@ -44,7 +45,7 @@ export const inspect: Command = {
   },
   examples: [
     ['dyadic inspect smollm2', 'metadata, and tensors by type'],
-    ['dyadic inspect ./model.dyadic', 'the nodes of a network of integers'],
+    ['dyadic inspect ./model.dyadic', 'the nodes of a network of integers; also of a vision model of floats'],
     ['dyadic inspect ./model.gguf --json', 'all of it, for a program'],
   ],
   async run({ positionals, values, terminal }) {

@@ -1,42 +1,51 @@
-import { readFile } from 'node:fs/promises';
-import { gunzipSync } from 'node:zlib';
+import { existsSync } from 'node:fs';
+import { stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { DyadicError, fromFileSystem } from '../errors.ts';
-import { quantizeIntegerOnly } from '../quantize/integer-only.ts';
+import { type NetworkImages, quantizeIntegerOnly } from '../quantize/integer-only.ts';
+import { analyseIntegerGraph, type LayerError } from '../quantize/layers.ts';
 import { readNpyBytes } from '../tensor/npy.ts';
 import { type Command, usageError, type Values } from './command.ts';
+import { namedImages } from './images.ts';
+import { table } from './terminal.ts';
 
 /** As many are enough for the ranges of activations. */
 const CALIBRATION_IMAGES = 64;
 
-/** The first bytes of a file of images of unsigned bytes, as MNIST has them. */
-const IDX_IMAGES = 0x0803;
-
-function idxImages(file: string, bytes: Uint8Array): Uint8Array[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const sizes = bytes.length < 16 ? [] : [4, 8, 12].map((offset) => view.getUint32(offset));
-  const [count = 0, rows = 0, columns = 0] = sizes;
-  const image = rows * columns;
-  if (image === 0 || view.getUint32(0) !== IDX_IMAGES || bytes.length !== 16 + count * image)
-    throw new DyadicError(
-      'ERR_CALIBRATION',
-      `${file}: no images; expected an IDX file of unsigned bytes (MNIST), or an .npy file of uint8`,
-    );
-  return Array.from({ length: Math.min(count, CALIBRATION_IMAGES) }, (_, index) =>
-    bytes.subarray(16 + index * image, 16 + (index + 1) * image),
-  );
-}
-
-async function calibrationImages(file: string): Promise<Uint8Array | Uint8Array[]> {
-  if (file.endsWith('.npy')) {
-    const { dtype, bytes } = await readNpyBytes(file);
+async function calibrationImages(source: string, most: number): Promise<NetworkImages> {
+  if (source.endsWith('.npy')) {
+    const { dtype, bytes } = await readNpyBytes(source);
     if (dtype !== 'U8')
-      throw new DyadicError('ERR_CALIBRATION', `${file}: elements of ${dtype}; expected U8 (numpy.uint8)`);
+      throw new DyadicError('ERR_CALIBRATION', `${source}: elements of ${dtype}; expected U8 (numpy.uint8)`);
     return bytes;
   }
-  const bytes = await readFile(file).catch((error: unknown) => {
-    throw fromFileSystem(error, file);
-  });
-  return idxImages(file, bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);
+  return (await namedImages(source, most)).map(({ image }) => image);
+}
+
+/** A folder stands for the model in it. */
+async function modelFile(model: string): Promise<string> {
+  const isFolder = await stat(model).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return isFolder ? path.join(model, 'model.safetensors') : model;
+}
+
+function layerTable(layers: readonly LayerError[]): string {
+  const decibels = (sqnr: number) => (Number.isFinite(sqnr) ? `${sqnr.toFixed(1)} dB` : 'exact');
+  return table([
+    ['', 'layer', 'op', 'bits', 'signal to noise', 'largest error', 'saturated'],
+    ...layers.map(({ name, op, bits, sqnr, maxError, saturated }, index) => [
+      index,
+      name === op ? '' : name,
+      op,
+      bits,
+      decibels(sqnr).padStart(15),
+      maxError.toPrecision(3).padStart(13),
+      // Of the input it is what the pixels are, not a loss.
+      saturated === 0 || op === 'input' ? '' : `${(100 * saturated).toFixed(3)} %`.padStart(9),
+    ]),
+  ]);
 }
 
 function weightBits(values: Values): 4 | 8 | 'mixed' {
@@ -50,36 +59,44 @@ function weightBits(values: Values): 4 | 8 | 'mixed' {
 /** `dyadic quantize`: a model of floats to one of integers. */
 export const quantize: Command = {
   summary: 'Make a network of integers of a vision model of floats',
-  usage: 'MODEL.safetensors',
+  usage: 'MODEL',
   positionals: [1, 1],
   flags: {
     'integer-only': { help: 'integers from the pixels to the logits; must be given' },
     mode: { value: 'MODE', help: "non-linear operations: 'exact' (tables), 'ivit' or 'ibert'" },
     weights: { value: 'BITS', help: "8, 4, or 'mixed': 4 or 8 for each layer" },
-    calibration: { value: 'FILE', help: 'images of the right size: IDX (MNIST, also gzipped) or .npy' },
-    out: { value: 'FILE', short: 'o', help: 'the file to write' },
+    calibration: { value: 'PATH', help: 'a folder of pictures, an IDX file (MNIST, also gzipped), or .npy' },
+    images: { value: 'N', help: `how many of them are used (${CALIBRATION_IMAGES}; all of .npy)` },
+    out: { value: 'FILE', short: 'o', help: 'the file to write (MODEL with .dyadic at its end)' },
+    report: { value: 'FILE', help: 'prints the error of each layer against floats, draws it to this SVG' },
     threads: { value: 'N', help: 'threads, of those that the process may use' },
   },
   examples: [
-    [
-      'dyadic quantize model.safetensors --integer-only --calibration images.npy -o vit.dyadic',
-      '8-bit weights',
-    ],
+    ['dyadic quantize models/fashion-vit --integer-only --calibration IMAGES -o vit.dyadic', '8-bit weights'],
+    ['dyadic quantize MODEL --integer-only --calibration IMAGES --report errors.svg', 'what it loses where'],
   ],
   async run({ positionals, values, terminal, interrupts }) {
     if (!values.has('integer-only')) throw usageError('say --integer-only: there is no other way yet');
-    const [calibration, out] = [values.text('calibration'), values.text('out')];
-    if (calibration === undefined) throw usageError('missing --calibration FILE');
-    if (out === undefined) throw usageError('missing -o FILE');
+    const calibration = values.text('calibration');
+    if (calibration === undefined) throw usageError('missing --calibration PATH');
+    const count = values.number('images') ?? CALIBRATION_IMAGES;
+    if (!Number.isInteger(count) || count < 1)
+      throw usageError('--images: expected a whole number of images');
+    const model = await modelFile(positionals[0] ?? '');
+    const beside = path.join(path.dirname(model), `${path.parse(model).name}.dyadic`);
+    const out = values.text('out') ?? beside;
+    if (values.text('out') === undefined && existsSync(beside))
+      throw usageError(`${beside} is there already; say with -o where to write`);
     const mode = values.text('mode') ?? 'exact';
     if (mode !== 'exact' && mode !== 'ivit' && mode !== 'ibert')
       throw usageError(`--mode: expected exact, ivit or ibert, got '${mode}'`);
     const bits = weightBits(values);
-    const images = await calibrationImages(calibration);
+    const images = await calibrationImages(calibration, count);
+    const report = values.text('report');
     const threads = values.number('threads');
     const onProgress = terminal.progress();
     return interrupts.during(async (signal) => {
-      const made = await quantizeIntegerOnly(positionals[0] ?? '', images, {
+      const made = await quantizeIntegerOnly(model, images, {
         mode,
         weightBits: bits,
         out,
@@ -87,11 +104,26 @@ export const quantize: Command = {
         ...(threads === undefined ? {} : { threads }),
         ...(onProgress === undefined ? {} : { onProgress }),
       });
-      terminal.clearProgress();
       const { bytes, weightBits: widths } = made;
-      if (terminal.json)
-        await terminal.writeJson({ file: out, bytes: bytes.length, mode, weightBits: widths });
-      else await terminal.write(`${out}: ${bytes.length} bytes, weights of ${widths.join(', ')} bits\n`);
+      const analysis =
+        report === undefined
+          ? undefined
+          : await analyseIntegerGraph(model, bytes, images, {
+              signal,
+              ...(onProgress === undefined ? {} : { onProgress }),
+            });
+      if (report !== undefined && analysis !== undefined)
+        await writeFile(report, analysis.svg).catch((error: unknown) => {
+          throw fromFileSystem(error, report);
+        });
+      terminal.clearProgress();
+      if (terminal.json) {
+        const layers = analysis === undefined ? {} : { report, layers: analysis.layers };
+        await terminal.writeJson({ file: out, bytes: bytes.length, mode, weightBits: widths, ...layers });
+        return undefined;
+      }
+      if (analysis !== undefined) await terminal.write(`${layerTable(analysis.layers)}\n`);
+      await terminal.write(`${out}: ${bytes.length} bytes, weights of ${widths.join(', ')} bits\n`);
       return undefined;
     });
   },

@@ -48,7 +48,7 @@ beforeAll(async () => {
   app = path.join(directory, 'app');
   await Promise.all([stage, tarballs, app].map((folder) => mkdir(folder)));
   // Staged apart: prebuildify empties build/Release, which other tests load from.
-  for (const name of ['package.json', 'README.md', 'LICENSE', 'dist']) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', 'dist', 'models']) {
     await cp(path.join(root, name), path.join(stage, name), { recursive: true });
   }
   await symlink(path.join(root, 'scripts'), path.join(stage, 'scripts'));
@@ -64,11 +64,13 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe('the package', () => {
-  test('holds the compiled code, the prebuild, and nothing else', () => {
+  test('holds the compiled code, the prebuild, a network of integers, and nothing else', () => {
     const names = packed.files.map((file) => file.path);
     expect(names).toContain('dist/index.js');
     expect(names).toContain('dist/index.d.ts');
-    const own = /^(dist\/|prebuilds\/|package\.json$|README\.md$|LICENSE$)/;
+    expect(names).toContain('models/fashion-vit/model.dyadic');
+    const own =
+      /^(dist\/|prebuilds\/|models\/fashion-vit\/model\.dyadic$|package\.json$|README\.md$|LICENSE$)/;
     expect(names.filter((name) => !own.test(name))).toEqual([]);
     const libc = process.platform === 'linux' ? /\.(glibc|musl)\.node$/ : /\.node$/;
     const prebuilds = names.filter((name) => name.startsWith('prebuilds/'));
@@ -106,6 +108,19 @@ describe('the package', () => {
     const shim = path.join(app, 'node_modules/dyadic/dist/cli/main.js');
     const report = JSON.parse(await runApp(shim, 'doctor', '--json'));
     expect(report.version).toBe('0.1.0');
+  });
+
+  test('classifies, and says where the floats are', async () => {
+    const program = `
+      import { VisionTransformer } from 'dyadic';
+      const vit = await VisionTransformer.load('fashion');
+      const [best] = await vit.classify(process.argv[1]);
+      const floats = VisionTransformer.load('fashion', { precision: 'float32' });
+      console.log(best.index, await floats.catch(({ code, message }) => code + ' ' + message));`;
+    const bag = path.join(root, 'models/fashion-vit/garments/0018-bag.png');
+    expect(await runApp('--input-type=module', '--eval', program, bag)).toMatch(
+      /^8 ERR_MODEL_NOT_FOUND the float32 weights .* models\/fashion-vit\/model\.safetensors from the repository/,
+    );
   });
 
   test.skipIf(!model)('generates text', async () => {

@@ -2,7 +2,7 @@
 // that is in the package, fetches a language model on first use, asks it a question.
 // Without network or Python it shows the machine at work instead, and still ends well.
 
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { bringUpToDate } from './lib/build.mjs';
@@ -42,12 +42,16 @@ async function showKernels() {
   return status;
 }
 
-/** Test pictures of Fashion-MNIST, by a vision transformer that is integers alone. */
+/** Test pictures of Fashion-MNIST, by a vision transformer that is integers alone, beside the floats that it was made of. */
 async function showGarments() {
-  const folder = 'models/fashion-vit/garments';
-  const files = (await readdir(path.join(root, folder))).filter((file) => file.endsWith('.png'));
-  heading('Garments, seen by a vision transformer without one floating-point operation');
-  return dyadic('classify', '--top', '2', ...files.sort().map((file) => `${folder}/${file}`));
+  heading(
+    'Garments, seen by a vision transformer without one floating-point operation, and by the same in float32',
+  );
+  const garments = await dyadic('classify', 'models/fashion-vit/garments', '--compare');
+  console.log();
+  const sample = '__test__/golden/fashion-mnist/t10k-200';
+  const files = [`${sample}-images-idx3-ubyte`, '--labels', `${sample}-labels-idx1-ubyte`];
+  return garments || dyadic('classify', '--compare', ...files);
 }
 
 if (!(await bringUpToDate({ quiet: true }))) process.exit(1);

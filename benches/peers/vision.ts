@@ -1,4 +1,5 @@
-// The vision transformer of integers against onnxruntime-node running the same network in f32 and in int8 (QDQ), interleaved. See README.md.
+// The vision transformer of integers against our own run of the floats that it was made of, and against onnxruntime-node running the same network in f32
+// and in int8 (QDQ), interleaved. See README.md.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -18,6 +19,7 @@ const TURN = 60;
 const { values } = parseArgs({
   options: {
     model: { type: 'string', default: 'fashion' },
+    floats: { type: 'string', default: 'fashion' },
     onnx: { type: 'string', default: path.join(root, 'build/onnx') },
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '7' },
@@ -54,6 +56,7 @@ async function rates(batch: number, calls: readonly (() => Promise<unknown>)[]):
 
 async function compare(threads: number): Promise<Row[]> {
   using vit = await VisionTransformer.load(values.model, { threads });
+  using floats = await VisionTransformer.load(values.floats, { threads, precision: 'float32' });
   const sessions = await Promise.all(
     ['vit-f32.onnx', 'vit-int8.onnx'].map((file) =>
       ort.InferenceSession.create(readFileSync(path.join(values.onnx, file)), {
@@ -72,10 +75,12 @@ async function compare(threads: number): Promise<Row[]> {
     const feeds = { pixels: new ort.Tensor('float32', pixels, [batch, 1, SIDE, SIDE]) };
     const found = await rates(batch, [
       () => vit.classifyBatch(few),
+      () => floats.classifyBatch(few),
       ...sessions.map((session) => () => session.run(feeds)),
     ]);
-    const [ours, f32, int8] = found.map(summarize);
-    if (ours === undefined || f32 === undefined || int8 === undefined) throw new Error('three networks');
+    const [ours, oursF32, f32, int8] = found.map(summarize);
+    if (ours === undefined || oursF32 === undefined || f32 === undefined || int8 === undefined)
+      throw new Error('four networks');
     const ratio = (their: typeof ours) => ({
       median: Number((ours.median / their.median).toFixed(2)),
       best: Number((ours.max / their.max).toFixed(2)),
@@ -84,8 +89,10 @@ async function compare(threads: number): Promise<Row[]> {
       batch,
       threads,
       oursImagesPerSecond: ours,
+      oursF32ImagesPerSecond: oursF32,
       f32ImagesPerSecond: f32,
       int8ImagesPerSecond: int8,
+      ratioToOursF32: ratio(oursF32),
       ratioToF32: ratio(f32),
       ratioToInt8: ratio(int8),
     });

@@ -64,8 +64,8 @@ element!(i8, i16, i32);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Workspace {
     pub(crate) values: Values,
-    /// Windows of a convolution.
-    pub(crate) unfolded: Vec<i8>,
+    /// The image of a convolution with its padding.
+    pub(crate) padded: Vec<i8>,
     /// Results of I-LayerNorm before they are requantized.
     pub(crate) wide: Vec<i32>,
     pub(crate) attention: AttentionScratch,
@@ -78,7 +78,7 @@ pub(crate) struct Plan {
     pub(crate) slots: Vec<usize>,
     /// For each width, the elements of each buffer.
     lengths: [Vec<usize>; 3],
-    unfolded: usize,
+    padded: usize,
     wide: usize,
 }
 
@@ -90,8 +90,7 @@ impl Plan {
         for (index, node) in nodes.iter().enumerate() {
             node.inputs.iter().for_each(|&input| last_read[input] = index);
         }
-        let mut plan =
-            Self { slots: Vec::new(), lengths: Default::default(), unfolded: 0, wide: 0 };
+        let mut plan = Self { slots: Vec::new(), lengths: Default::default(), padded: 0, wide: 0 };
         let mut free: [Vec<usize>; 3] = Default::default();
         for (index, node) in nodes.iter().enumerate() {
             let kind = kind(node.width);
@@ -111,9 +110,7 @@ impl Plan {
             let operand = node.inputs.first().map(|&input| graph.shapes()[input]);
             match (&node.op, operand) {
                 (Op::Conv2d { windows, .. }, Some(shape)) => {
-                    let convolution = convolution_of(windows, shape);
-                    let [height, width] = convolution.output();
-                    plan.unfolded = plan.unfolded.max(height * width * convolution.columns());
+                    plan.padded = plan.padded.max(convolution_of(windows, shape).padded_len());
                 }
                 (
                     Op::LayerNorm { kind: NormKind::TenSteps | NormKind::ExactRoot, .. },
@@ -137,7 +134,7 @@ impl Plan {
     /// Bytes of a workspace.
     pub(crate) fn bytes(&self) -> usize {
         let [i8, i16, i32] = [0, 1, 2].map(|kind| self.lengths[kind].iter().sum::<usize>());
-        i8 + self.unfolded + 2 * i16 + 4 * (i32 + self.wide)
+        i8 + self.padded + 2 * i16 + 4 * (i32 + self.wide)
     }
 
     pub(crate) fn workspace(&self) -> Workspace {
@@ -148,7 +145,7 @@ impl Plan {
                 i16: i16.iter().map(|&len| vec![0; len]).collect(),
                 i32: i32.iter().map(|&len| vec![0; len]).collect(),
             },
-            unfolded: vec![0; self.unfolded],
+            padded: vec![0; self.padded],
             wide: vec![0; self.wide],
             attention: AttentionScratch::default(),
         }

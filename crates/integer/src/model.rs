@@ -99,9 +99,9 @@ impl IntegerModel {
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
         let weights = self.steps.iter().map(|step| match step {
-            Step::Product(AnyProduct::I8(product)) => product.weights.bytes(),
-            Step::Product(AnyProduct::I16(product)) => product.weights.bytes(),
-            Step::Product(AnyProduct::I32(product)) => product.weights.bytes(),
+            Step::Product(AnyProduct::I8(product)) => product.bytes(),
+            Step::Product(AnyProduct::I16(product)) => product.bytes(),
+            Step::Product(AnyProduct::I32(product)) => product.bytes(),
             _ => 0,
         });
         weights.sum::<usize>() + self.plan.bytes()
@@ -255,7 +255,7 @@ impl IntegerModel {
         match (&node.op, &self.steps[index]) {
             (Op::Attention { .. }, _) => {
                 if let Some(constants) = prepare::attention(&node.op, width / 3) {
-                    kernels.attention(x, &constants, attention, out);
+                    kernels.attention(x, 0, &constants, attention, out);
                 }
             }
             (Op::Lookup { table }, _) => kernels.lookup(x, table, out),
@@ -361,26 +361,42 @@ impl IntegerModel {
         out: &mut [O],
         threads: usize,
     ) {
-        let Workspace { values, unfolded, .. } = workspace;
-        let mut x: &[i8] = self.operand(values, index, 0);
-        if let Some(windows) = &product.windows
-            && (windows.kernel, windows.stride) != ([1, 1], [1, 1])
-        {
-            let [height, width] = windows.output();
-            let unfolded = &mut unfolded[..height * width * windows.columns()];
-            windows.im2col(x, unfolded);
-            x = unfolded;
+        let Workspace { values, padded, .. } = workspace;
+        let x: &[i8] = self.operand(values, index, 0);
+        let rows = self.graph.shapes()[index].channels;
+        let products = self.graph.nodes()[index].op.matrix().map_or(1, |matrix| matrix.codes.len());
+        let least = PRODUCTS_A_RUN / products;
+        match product {
+            Product::Linear(weights) => {
+                let columns = weights.columns();
+                self.for_each_rows(threads, out, rows, least, |first, out| {
+                    let tokens = out.len() / rows;
+                    self.kernels.linear(weights, &x[first * columns..][..tokens * columns], out);
+                });
+            }
+            Product::Convolution(weights) => {
+                let padded = &mut padded[..weights.convolution().padded_len()];
+                weights.convolution().pad(x, padded);
+                self.for_each_rows(threads, out, rows, least, |first, out| {
+                    self.kernels.conv2d(weights, padded, first, out);
+                });
+            }
         }
-        let weights = &product.weights;
-        let (rows, columns) = (weights.rows(), weights.columns());
+    }
+
+    fn for_each_rows<T: Send>(
+        &self,
+        threads: usize,
+        data: &mut [T],
+        width: usize,
+        least: usize,
+        body: impl Fn(usize, &mut [T]) + Sync,
+    ) {
         if threads == 1 {
-            return self.kernels.linear(weights, x, out);
+            return body(0, data);
         }
-        let least = (PRODUCTS_A_RUN / (rows * columns)).next_multiple_of(4).max(4);
-        self.pool.for_each_rows(threads, out, rows, least, |first, out| {
-            let tokens = out.len() / rows;
-            self.kernels.linear(weights, &x[first * columns..][..tokens * columns], out);
-        });
+        let least = least.next_multiple_of(4).max(4);
+        self.pool.for_each_rows(threads, data, width, least, body);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a node needs when it runs: weights packed for this CPU, constants in the form of the kernels.
 
 use dyadic_kernels::integer::attention::{self, Attention};
-use dyadic_kernels::integer::convolution::Conv2d;
+use dyadic_kernels::integer::convolution::{Conv2d, ConvolutionWeights};
 use dyadic_kernels::integer::elementwise::{Add, Multiply};
 use dyadic_kernels::integer::linear::{Linear, LinearOutput, LinearWeights, WeightBits};
 use dyadic_kernels::integer::norm::{self, Root};
@@ -23,10 +23,21 @@ pub(crate) const fn symmetric(width: Width) -> Output {
     Output { zero_point: 0, min: -max, max }
 }
 
-/// A product with weights, of a convolution where there are windows.
-pub(crate) struct Product<O> {
-    pub(crate) weights: LinearWeights<O>,
-    pub(crate) windows: Option<Conv2d>,
+/// A product with weights.
+pub(crate) enum Product<O> {
+    /// Of tokens.
+    Linear(LinearWeights<O>),
+    /// Of windows.
+    Convolution(ConvolutionWeights<O>),
+}
+
+impl<O: LinearOutput> Product<O> {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Linear(weights) => weights.bytes(),
+            Self::Convolution(weights) => weights.bytes(),
+        }
+    }
 }
 
 /// A product to some width.
@@ -118,13 +129,17 @@ fn product(
     output: Output,
 ) -> Option<AnyProduct> {
     Some(match width {
-        Width::I8 => AnyProduct::I8(Product { weights: pack(matrix, output)?, windows }),
-        Width::I16 => AnyProduct::I16(Product { weights: pack(matrix, output)?, windows }),
-        Width::I32 => AnyProduct::I32(Product { weights: pack(matrix, output)?, windows }),
+        Width::I8 => AnyProduct::I8(pack(matrix, windows, output)?),
+        Width::I16 => AnyProduct::I16(pack(matrix, windows, output)?),
+        Width::I32 => AnyProduct::I32(pack(matrix, windows, output)?),
     })
 }
 
-fn pack<O: LinearOutput>(matrix: &Matrix, output: Output) -> Option<LinearWeights<O>> {
+fn pack<O: LinearOutput>(
+    matrix: &Matrix,
+    windows: Option<Conv2d>,
+    output: Output,
+) -> Option<Product<O>> {
     let bits = if matrix.bits == 4 { WeightBits::Four } else { WeightBits::Eight };
     let linear = Linear {
         shape: [matrix.outputs(), matrix.inputs()],
@@ -134,5 +149,10 @@ fn pack<O: LinearOutput>(matrix: &Matrix, output: Output) -> Option<LinearWeight
         scales: &matrix.factors,
         output,
     };
-    LinearWeights::new(&linear).ok()
+    match windows {
+        Some(windows) if (windows.kernel, windows.stride) != ([1, 1], [1, 1]) => {
+            ConvolutionWeights::new(&linear, windows).ok().map(Product::Convolution)
+        }
+        _ => LinearWeights::new(&linear).ok().map(Product::Linear),
+    }
 }

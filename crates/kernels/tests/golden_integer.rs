@@ -420,7 +420,7 @@ fn attention_deferred() {
     };
     for kernels in every_kernel() {
         let mut out = vec![0; 4 * logits.len()];
-        kernels.attention(&qkv, &attention, &mut AttentionScratch::default(), &mut out);
+        kernels.attention(&qkv, 0, &attention, &mut AttentionScratch::default(), &mut out);
         for row in out.chunks_exact(4) {
             assert_eq!(row, integers::<i8>(&section["out"]));
         }

@@ -1,6 +1,9 @@
 //! Every kernel of the integer-only path returns the bits of the specification, at all tails, against guard pages on both sides.
 
+use std::cell::RefCell;
+
 use dyadic_kernels::integer::attention::{Attention, AttentionScratch, Softmax};
+use dyadic_kernels::integer::convolution::{Conv2d, ConvolutionWeights};
 use dyadic_kernels::integer::elementwise::{Add, Multiply};
 use dyadic_kernels::integer::linear::{Linear, LinearOutput, LinearWeights, WeightBits};
 use dyadic_kernels::integer::norm::{LayerNorm, NormChannel, Root};
@@ -125,6 +128,67 @@ fn linear_at_all_shapes() {
 }
 
 /// The longest rows that are allowed, of the largest numbers of either sign: nothing wraps.
+/// A convolution by its definition, before the change of scale.
+fn convolved(c: &Conv2d, weights: &[i8], bias: i32, x: &[i8], position: usize) -> i32 {
+    let width = c.output()[1];
+    let mut sum = bias;
+    for (at, &weight) in weights.iter().enumerate() {
+        let (channel, dx) = (at % c.channels, at / c.channels % c.kernel[1]);
+        let dy = at / c.channels / c.kernel[1];
+        let row = (position / width * c.stride[0] + dy).wrapping_sub(c.padding[0]);
+        let column = (position % width * c.stride[1] + dx).wrapping_sub(c.padding[1]);
+        if row < c.input[0] && column < c.input[1] {
+            let x = x[(row * c.input[1] + column) * c.channels + channel];
+            sum += i32::from(weight) * i32::from(x);
+        }
+    }
+    sum
+}
+
+#[test]
+fn convolutions_follow_their_definition() {
+    let mut rng = Rng::new(17);
+    for (channels, kernel, stride, padding) in [
+        (1, [3, 3], [1, 1], [1, 1]),
+        (3, [3, 3], [2, 2], [1, 1]),
+        (4, [1, 1], [2, 3], [0, 0]),
+        (5, [2, 4], [1, 2], [0, 3]),
+        (32, [3, 1], [3, 1], [2, 0]),
+    ] {
+        let c = Conv2d { input: [7, 9], channels, kernel, stride, padding };
+        let (rows, columns, positions) = (19, c.columns(), c.output()[0] * c.output()[1]);
+        let x: Vec<i8> = vector(&mut rng, 63 * channels);
+        let mut padded = vec![99; c.padded_len()];
+        c.pad(&x, &mut padded);
+        for bits in [WeightBits::Eight, WeightBits::Four] {
+            let max = bits.max();
+            let weights: Vec<i8> =
+                (0..rows * columns).map(|_| rng.next_i8().clamp(-max, max)).collect();
+            let bias: Vec<i32> = (0..rows).map(|_| i32::any(&mut rng) >> 8).collect();
+            let scales: Vec<Dyadic> = (0..rows).map(|_| scale(&mut rng)).collect();
+            let (shape, output) = ([rows, columns], Output::bits(32));
+            let linear =
+                Linear { shape, weights: &weights, bits, bias: &bias, scales: &scales, output };
+            let packed = ConvolutionWeights::<i32>::new(&linear, c).unwrap();
+            for first in [0, 1, c.output()[1] + 1, positions] {
+                let expected: Vec<i32> = (first..positions)
+                    .flat_map(|position| (0..rows).map(move |row| (position, row)))
+                    .map(|(position, row)| {
+                        let weights = &weights[row * columns..][..columns];
+                        let sum = convolved(&c, weights, bias[row], &x, position);
+                        output.finish(scales[row].apply(sum))
+                    })
+                    .collect();
+                let name = format!("{c:?} from {first}");
+                check::<i8, i32>(&name, &padded, expected.len(), |kernels, padded, out| {
+                    kernels.conv2d(&packed, padded, first, out);
+                    assert!(*out == expected[..], "{name} on {}", kernels.isa());
+                });
+            }
+        }
+    }
+}
+
 #[test]
 fn linear_of_extremes_does_not_wrap() {
     let columns = 132_000;
@@ -304,6 +368,7 @@ fn attentions() {
     let table: Vec<u16> = exponentials(1 << 15).map(|e| u16::try_from(e).unwrap()).collect();
     let table: [u16; 256] = table.try_into().unwrap();
     let exp = ShiftExp::new(20, 15).unwrap();
+    let scratch = RefCell::new(AttentionScratch::default());
     let softmaxes = [
         (Softmax::Deferred(&deferred), 31),
         (Softmax::U15(&table), 46),
@@ -324,7 +389,19 @@ fn attentions() {
                 output: Output::bits(8),
             };
             check("attention", &x, tokens * heads * head_dim, |k, x, out| {
-                k.attention(x, &attention, &mut AttentionScratch::default(), out);
+                k.attention(x, 0, &attention, &mut AttentionScratch::default(), out);
+            });
+            // Some of the queries, in memory that a head of another shape has left.
+            let first = tokens / 3;
+            let len = (tokens - first) * heads * head_dim;
+            let whole = |k: &Kernels| {
+                let mut out = vec![0; tokens * heads * head_dim];
+                k.attention(&x, 0, &attention, &mut AttentionScratch::default(), &mut out);
+                out.split_off(first * heads * head_dim)
+            };
+            check("attention of some queries", &x, len, |k, x, out| {
+                k.attention(x, first, &attention, &mut scratch.borrow_mut(), out);
+                assert_eq!(*out, whole(k));
             });
         }
     }

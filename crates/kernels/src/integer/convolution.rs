@@ -1,9 +1,8 @@
-//! Convolutions as products: windows of the image become rows of a matrix, which [`super::linear`] multiplies.
+//! Convolutions as products ([`super::linear`]) with windows of the image, which are read where they lie: a run of bytes for each row of the kernel.
 //!
-//! Channels last. A row holds a window in the order `[kernel row, kernel column, channel]`; weights are `[out, kernel row, kernel column, in]`.
-//! Beyond the image is the zero point, 0.
+//! Channels last. Weights are `[out, kernel row, kernel column, in]`. Beyond the image is the zero point, 0: the image is copied once, with its padding.
 
-use super::linear::{LinearOutput, LinearWeights};
+use super::linear::{Linear, LinearError, LinearOutput, LinearWeights, Places};
 use crate::registry::Kernels;
 
 /// The shapes of a convolution.
@@ -52,63 +51,122 @@ impl Conv2d {
         self.kernel[0] * self.kernel[1] * self.channels
     }
 
-    /// The windows of an image, row by row.
+    /// Bytes of a row of the padded image.
+    const fn line(&self) -> usize {
+        (self.input[1] + 2 * self.padding[1]) * self.channels
+    }
+
+    /// Bytes of a row of the kernel, in whole quads: weights are 0 beyond it.
+    fn run(&self) -> usize {
+        (self.kernel[1] * self.channels).next_multiple_of(4)
+    }
+
+    /// Bytes of the padded image. The last run may end in the quad behind it.
+    #[must_use]
+    pub fn padded_len(&self) -> usize {
+        (self.input[0] + 2 * self.padding[0]) * self.line() + 3
+    }
+
+    /// The image with zeros around it.
     ///
     /// # Panics
     /// Where the convolution is not valid or the lengths do not fit it.
-    pub fn im2col(&self, x: &[i8], out: &mut [i8]) {
+    pub fn pad(&self, x: &[i8], out: &mut [i8]) {
         assert!(self.is_valid(), "{self:?}");
-        let [height, width] = self.input;
-        let [out_height, out_width] = self.output();
-        assert_eq!(x.len(), height * width * self.channels, "pixels");
-        let columns = self.columns();
-        assert_eq!(out.len(), out_height * out_width * columns, "windows");
-        let of_row = self.kernel[1] * self.channels;
-        for (position, window) in out.chunks_exact_mut(columns).enumerate() {
-            let (top, left) =
-                (position / out_width * self.stride[0], position % out_width * self.stride[1]);
-            // The columns of the kernel that lie in the image: those before are beyond its left edge.
-            let before = self.padding[1].saturating_sub(left).min(self.kernel[1]);
-            let after = (left + self.kernel[1])
-                .saturating_sub(width + self.padding[1])
-                .min(self.kernel[1] - before);
-            let inside = before * self.channels..(self.kernel[1] - after) * self.channels;
-            for (dy, window) in window.chunks_exact_mut(of_row).enumerate() {
-                let y = (top + dy).wrapping_sub(self.padding[0]);
-                if y >= height || inside.is_empty() {
-                    window.fill(0);
-                    continue;
-                }
-                let from = (y * width + left + before - self.padding[1]) * self.channels;
-                window[..inside.start].fill(0);
-                window[inside.clone()].copy_from_slice(&x[from..][..inside.len()]);
-                window[inside.end..].fill(0);
-            }
+        let (row, line) = (self.input[1] * self.channels, self.line());
+        assert_eq!(x.len(), self.input[0] * row, "pixels");
+        assert_eq!(out.len(), self.padded_len(), "pixels with padding");
+        let before = self.padding[1] * self.channels;
+        let (above, inside) = out.split_at_mut(self.padding[0] * line);
+        let (inside, below) = inside.split_at_mut(self.input[0] * line);
+        above.fill(0);
+        for (x, out) in x.chunks_exact(row).zip(inside.chunks_exact_mut(line)) {
+            out[..before].fill(0);
+            out[before..][..row].copy_from_slice(x);
+            out[before + row..].fill(0);
         }
+        below.fill(0);
+    }
+}
+
+/// Packed filters, with what follows the convolution: results of type `O`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvolutionWeights<O> {
+    convolution: Conv2d,
+    weights: LinearWeights<O>,
+}
+
+impl<O: LinearOutput> ConvolutionWeights<O> {
+    /// Packs the filters: `linear` has a column for each number of a window.
+    ///
+    /// # Errors
+    /// As [`LinearWeights::new`].
+    ///
+    /// # Panics
+    /// Where the convolution is not valid.
+    pub fn new(linear: &Linear<'_>, convolution: Conv2d) -> Result<Self, LinearError> {
+        assert!(convolution.is_valid(), "{convolution:?}");
+        let [rows, columns] = linear.shape;
+        if columns != convolution.columns() {
+            return Err(LinearError::Shape { rows, columns });
+        }
+        let mut weights = Vec::new();
+        for row in linear.weights.chunks(convolution.kernel[1] * convolution.channels) {
+            weights.extend(row);
+            weights.resize(weights.len().next_multiple_of(convolution.run()), 0);
+        }
+        let shape = [rows, convolution.kernel[0] * convolution.run()];
+        let linear = Linear { shape, weights: &weights, ..*linear };
+        Ok(Self { convolution, weights: LinearWeights::pack(&linear, columns)? })
+    }
+
+    /// The shapes.
+    #[must_use]
+    pub const fn convolution(&self) -> &Conv2d {
+        &self.convolution
+    }
+
+    /// Output channels.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.weights.rows()
+    }
+
+    /// Bytes of packed weights.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes()
     }
 }
 
 impl Kernels {
-    /// A convolution: `out` has a token of `weights.rows()` channels for each position. `scratch` keeps the windows.
+    /// Positions of a convolution from `first` on: `out` has `weights.rows()` channels for each. `padded` is the image as [`Conv2d::pad`] leaves it.
     ///
     /// # Panics
-    /// Where the convolution is not valid or weights or lengths do not fit it.
+    /// Where the image is not of the padded size or there are not so many positions.
     pub fn conv2d<O: LinearOutput>(
         &self,
-        convolution: &Conv2d,
-        weights: &LinearWeights<O>,
-        x: &[i8],
-        scratch: &mut Vec<i8>,
+        weights: &ConvolutionWeights<O>,
+        padded: &[i8],
+        first: usize,
         out: &mut [O],
     ) {
-        assert!(convolution.is_valid(), "{convolution:?}");
+        let ConvolutionWeights { convolution, weights } = weights;
+        let (rows, line) = (weights.rows(), convolution.line());
         let [height, width] = convolution.output();
-        assert_eq!(weights.columns(), convolution.columns(), "columns of the weights");
-        if convolution.kernel == [1, 1] && convolution.stride == [1, 1] {
-            return self.linear(weights, x, out);
-        }
-        scratch.resize(height * width * convolution.columns(), 0);
-        convolution.im2col(x, scratch);
-        self.linear(weights, scratch, out);
+        let positions = out.len() / rows;
+        assert_eq!(out.len(), positions * rows, "results of {rows} channels");
+        assert!(first <= height * width && positions <= height * width - first, "positions");
+        assert_eq!(padded.len(), convolution.padded_len(), "pixels with padding");
+        let places = Places {
+            stride: convolution.stride[1] * convolution.channels,
+            line: width,
+            line_stride: convolution.stride[0] * line,
+            runs: convolution.kernel[0],
+            run_stride: line,
+            first,
+        };
+        let output = weights.output();
+        self.matrix_product(weights.matrix(), (padded, places), positions, output, (out, rows));
     }
 }

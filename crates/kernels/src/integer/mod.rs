@@ -15,7 +15,7 @@
 //! | `add_quantized(x, y, &Add { x, y, output }, out)` | residual, i8 or i16; [`elementwise::add_tflite`] for TensorFlow Lite's |
 //! | `multiply_quantized(x, y, &Multiply { .. }, out)`, `clamp_quantized(x, least, greatest, out)` | i8 or i16 |
 //! | `linear(&LinearWeights, x, out)` | i8 activations, i8 or i4 weights, i8 / i16 / i32 results; packed once by [`linear::LinearWeights::new`] |
-//! | `conv2d(&Conv2d, &LinearWeights, x, scratch, out)` | the same after `im2col`; [`convolution::Conv2d`] has the shapes |
+//! | `conv2d(&ConvolutionWeights, padded, first, out)` | the same of windows of an image; [`convolution::Conv2d`] has the shapes |
 //! | `average_pool`, `max_pool` | i8, [`pool::Window`] |
 //! | `lookup(x, table, out)` | any i8 function: 256 entries; `lookup_i16`: 513 knots |
 //! | `softmax_u8`, `softmax_u15`, `shiftmax_i8`, `shiftmax_i16` | rows of i8 logits; [`softmax::index_softmax`], [`ibert::softmax`] |

@@ -11,14 +11,14 @@ use crate::integer::lookup::avx512::Table;
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) unsafe fn exponentials(
     x: &[i8],
-    width: usize,
+    (width, stride): (usize, usize),
     table: &[u8; 256],
     out: &mut [u8],
     sums: &mut [u32],
 ) {
     let table = Table::new(table);
     let mask = |start: usize| u64::MAX >> (64 - (width - start).min(64));
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+    let rows = x.chunks_exact(stride).zip(out.chunks_exact_mut(stride));
     for ((row, out), total) in rows.zip(sums) {
         let least = _mm512_set1_epi8(i8::MIN);
         // SAFETY: the mask has only bytes of the row.
@@ -35,7 +35,7 @@ pub(super) unsafe fn exponentials(
             let found = table.look_up(_mm512_sub_epi8(max, load(start)));
             let found = _mm512_maskz_mov_epi8(mask(start), found);
             sum = _mm512_add_epi64(sum, _mm512_sad_epu8(found, _mm512_setzero_si512()));
-            // SAFETY: the mask has only bytes of the row, and `out` is as long.
+            // SAFETY: the mask has only bytes of the row, and that of `out` is as long.
             unsafe {
                 _mm512_mask_storeu_epi8(out.as_mut_ptr().add(start).cast(), mask(start), found);
             };

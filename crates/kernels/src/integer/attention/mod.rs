@@ -23,7 +23,7 @@ mod scalar;
 mod avx512;
 
 use super::dyadic::{Dyadic, Output};
-use super::linear::{HEADER, Matrix, Rows, TILE_ROWS, Vector, WeightBits};
+use super::linear::{HEADER, Matrix, Places, TILE_ROWS, WeightBits, set_scales};
 use super::shift_exp::ShiftExp;
 use super::{ibert, loop_op};
 use crate::isa::Isa;
@@ -104,8 +104,7 @@ impl Attention<'_> {
 /// Memory that calls of [`Kernels::attention`] share.
 #[derive(Clone, Debug, Default)]
 pub struct AttentionScratch {
-    keys: Vec<Vector>,
-    values: Vec<Vector>,
+    packed: Option<Packed>,
     scores: Vec<i8>,
     bytes: Vec<i8>,
     exponentials: Vec<u8>,
@@ -116,9 +115,10 @@ pub struct AttentionScratch {
 
 /// A kernel of `exponentials_i8_u8`: exponentials of the distances from the greatest of each row, and the sum of each row.
 ///
-/// Its contract: the instruction set is supported, `x` and `out` are as many rows of `width`, 1 to [`MAX_TOKENS`], as there are sums.
+/// Its contract: the instruction set is supported, `x` and `out` are as many rows as there are sums. `row` is how many numbers of a row count, 1 to
+/// [`MAX_TOKENS`], and how many it has. What becomes of the others is not said.
 pub(crate) type ExponentialsFn =
-    unsafe fn(x: &[i8], width: usize, table: &[u8; 256], out: &mut [u8], sums: &mut [u32]);
+    unsafe fn(x: &[i8], row: (usize, usize), table: &[u8; 256], out: &mut [u8], sums: &mut [u32]);
 
 /// Exponentials of scores.
 pub(crate) static EXPONENTIALS: Op<ExponentialsFn> = Op {
@@ -139,9 +139,9 @@ pub(crate) static EXPONENTIALS: Op<ExponentialsFn> = Op {
 };
 
 loop_op! {
-    /// The deferred division.
+    /// The deferred division of each row of sums by its total, to rows that lie `stride` apart.
     static DIVIDE: DivideFn = "divide_i32_i8",
-    fn(acc: &[i32], total: u32, scale: Dyadic, output: Output, out: &mut [i8]),
+    fn(acc: &[i32], totals: &[u32], scale: Dyadic, output: Output, out: &mut [i8], stride: usize),
     scalar::divide,
 }
 
@@ -162,66 +162,76 @@ struct Head<'a> {
     tokens: usize,
 }
 
-impl Head<'_> {
-    /// Keys as the rows of a matrix.
-    fn pack_keys(&self, scale: Dyadic, memory: Vec<Vector>) -> Matrix {
-        let shape = [self.tokens, self.dim];
-        let matrix = Matrix::zeros(shape, WeightBits::Eight, scale, memory);
-        let mut matrix = matrix.expect("in memory");
-        let of_tile = matrix.tile_len();
-        for (row, k) in self.k.chunks(self.stride).enumerate() {
-            let k = &k[..self.dim];
-            let tile = &mut matrix.vectors[row / TILE_ROWS * of_tile + HEADER..];
-            let (quads, rest) = k.as_chunks::<4>();
-            for (vector, quad) in tile.iter_mut().zip(quads) {
-                let bytes = &mut vector.0.as_chunks_mut::<4>().0[row % TILE_ROWS];
-                *bytes = quad.map(i8::cast_unsigned);
-            }
-            for (byte, &k) in rest.iter().enumerate() {
-                tile[quads.len()].0[4 * (row % TILE_ROWS) + byte] = k.cast_unsigned();
-            }
-            matrix.set_bias(row, 0, k.iter().map(|&k| i32::from(k)).sum());
-        }
-        matrix
+/// Keys and values of a head as matrices. What no head of this shape writes is 0.
+#[derive(Clone, Debug)]
+struct Packed {
+    tokens: usize,
+    dim: usize,
+    /// A row for each token, and as many zeros as fill the last tile.
+    keys: Matrix,
+    /// A row for each dimension, a column for each token.
+    values: Matrix,
+}
+
+impl Packed {
+    fn new(tokens: usize, dim: usize) -> Self {
+        let zeros = |shape| Matrix::zeros(shape, WeightBits::Eight).expect("in memory");
+        let keys = zeros([tokens.next_multiple_of(TILE_ROWS), dim]);
+        Self { tokens, dim, keys, values: zeros([dim, tokens]) }
     }
 
-    /// Dimensions of the values as the rows of a matrix, tokens as its columns.
-    fn pack_values(&self, memory: Vec<Vector>) -> Matrix {
-        let shape = [self.dim, self.tokens];
-        let matrix = Matrix::zeros(shape, WeightBits::Eight, Dyadic::ONE, memory);
-        let mut matrix = matrix.expect("in memory");
-        let of_tile = matrix.tile_len();
-        for (tile, first) in (0..self.dim).step_by(TILE_ROWS).enumerate() {
-            let dims = first..(first + TILE_ROWS).min(self.dim);
-            let tile = &mut matrix.vectors[tile * of_tile..][..of_tile];
+    fn pack(&mut self, head: &Head<'_>, scale: Dyadic) {
+        let of_tile = self.keys.tile_len();
+        let tiles = self.keys.vectors.chunks_exact_mut(of_tile);
+        for (tile, k) in tiles.zip(head.k.chunks(TILE_ROWS * head.stride)) {
+            set_scales(tile, scale);
+            for (lane, k) in k.chunks(head.stride).enumerate() {
+                let k = &k[..head.dim];
+                let (quads, rest) = k.as_chunks::<4>();
+                for (vector, quad) in tile[HEADER..].iter_mut().zip(quads) {
+                    vector.0.as_chunks_mut::<4>().0[lane] = quad.map(i8::cast_unsigned);
+                }
+                for (byte, &k) in rest.iter().enumerate() {
+                    tile[HEADER + quads.len()].0[4 * lane + byte] = k.cast_unsigned();
+                }
+                tile[1].set(lane, k.iter().map(|&k| i32::from(k)).sum());
+            }
+        }
+        let of_tile = self.values.tile_len();
+        let tiles = self.values.vectors.chunks_exact_mut(of_tile);
+        for (tile, first) in tiles.zip((0..head.dim).step_by(TILE_ROWS)) {
+            let dims = first..(first + TILE_ROWS).min(head.dim);
             let mut sums = [0i32; TILE_ROWS];
-            for (quad, v) in self.v.chunks(4 * self.stride).enumerate() {
+            for (vector, v) in tile[HEADER..].iter_mut().zip(head.v.chunks(4 * head.stride)) {
                 let mut four = [[0i8; TILE_ROWS]; 4];
-                for (four, v) in four.iter_mut().zip(v.chunks(self.stride)) {
+                for (four, v) in four.iter_mut().zip(v.chunks(head.stride)) {
                     four[..dims.len()].copy_from_slice(&v[dims.clone()]);
                 }
-                let bytes = tile[HEADER + quad].0.as_chunks_mut::<4>().0;
-                for (row, (bytes, sum)) in bytes.iter_mut().zip(&mut sums).enumerate() {
-                    *bytes = four.map(|v| v[row].cast_unsigned());
+                for (row, out) in vector.0.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let byte = |j: usize| u32::from(four[j][row].cast_unsigned()) << (8 * j);
+                    *out = (byte(0) | byte(1) | byte(2) | byte(3)).to_le_bytes();
+                }
+                for (row, sum) in sums.iter_mut().enumerate() {
                     *sum += four.iter().map(|v| i32::from(v[row])).sum::<i32>();
                 }
             }
-            for (row, &sum) in dims.zip(&sums) {
-                matrix.set_bias(row, 0, sum);
+            for (row, sum) in sums.into_iter().enumerate() {
+                tile[1].set(row, sum);
             }
         }
-        matrix
     }
 }
 
 impl Kernels {
-    /// Attention of `qkv`, rows of `3 · channels` numbers (queries, keys, values; heads in order inside each), into rows of `channels`.
+    /// Attention of `qkv`, rows of `3 · channels` numbers (queries, keys, values; heads in order inside each), into rows of `channels`: those of the
+    /// queries from `first` on.
     ///
     /// # Panics
-    /// Where the constants are not valid, or `qkv` and `out` are not as many whole rows, at most [`MAX_TOKENS`].
+    /// Where the constants are not valid, `qkv` and `out` are no whole rows, `qkv` has more than [`MAX_TOKENS`] or fewer than `out` asks for.
     pub fn attention(
         &self,
         qkv: &[i8],
+        first: usize,
         attention: &Attention<'_>,
         scratch: &mut AttentionScratch,
         out: &mut [i8],
@@ -231,80 +241,83 @@ impl Kernels {
         let (stride, dim) = (3 * channels, attention.head_dim);
         let tokens = qkv.len() / stride;
         assert_eq!(qkv.len(), tokens * stride, "queries, keys and values");
-        assert_eq!(out.len(), tokens * channels, "results");
+        let queries = out.len() / channels;
+        assert_eq!(out.len(), queries * channels, "results");
+        assert!(first <= tokens && queries <= tokens - first, "queries");
         assert!(tokens <= MAX_TOKENS, "{tokens} tokens");
-        if tokens == 0 {
+        if queries == 0 {
             return;
         }
-        scratch.scores.resize(tokens * tokens, 0);
+        let fits = |packed: &Packed| (packed.tokens, packed.dim) == (tokens, dim);
+        let packed = scratch.packed.take().filter(fits);
+        let mut packed = packed.unwrap_or_else(|| Packed::new(tokens, dim));
+        let row = tokens.next_multiple_of(TILE_ROWS);
+        scratch.scores.resize(queries * row, 0);
         for head in 0..attention.heads {
             let part = |index: usize| &qkv[index * channels + head * dim..];
-            let head_of = Head { q: part(0), k: part(1), v: part(2), stride, dim, tokens };
-            let keys = head_of.pack_keys(attention.scores, std::mem::take(&mut scratch.keys));
-            let q = Rows { data: head_of.q, stride };
-            let scores = (&mut scratch.scores[..], tokens);
-            self.matrix_product(&keys, q, tokens, Output::bits(8), scores);
-            scratch.keys = keys.vectors;
-            self.weigh(&head_of, attention, scratch, channels, &mut out[head * dim..]);
+            let q = &part(0)[first * stride..];
+            let head_of = Head { q, k: part(1), v: part(2), stride, dim, tokens };
+            packed.pack(&head_of, attention.scores);
+            let q = (head_of.q, Places::apart(stride));
+            let scores = (&mut scratch.scores[..], row);
+            self.matrix_product(&packed.keys, q, queries, Output::bits(8), scores);
+            self.weigh(&head_of, attention, &packed.values, scratch, &mut out[head * dim..]);
         }
+        scratch.packed = Some(packed);
     }
 
-    /// From scores to results of a head; rows of `out` are `stride` apart.
+    /// From scores to results of a head.
     fn weigh(
         &self,
         head: &Head<'_>,
         attention: &Attention<'_>,
+        values: &Matrix,
         scratch: &mut AttentionScratch,
-        stride: usize,
         out: &mut [i8],
     ) {
         let &Head { tokens, dim, .. } = head;
-        let AttentionScratch { values, scores, bytes, exponentials, totals, weights, sums, .. } =
-            scratch;
-        match attention.softmax {
-            Softmax::Deferred(table) => {
-                exponentials.resize(tokens * tokens, 0);
-                totals.resize(tokens, 0);
-                sums.resize(tokens * dim, 0);
-                // SAFETY: the kernel was selected for a supported instruction set.
-                unsafe {
-                    (self.exponentials.function)(scores, tokens, table, exponentials, totals);
-                }
-                let matrix = head.pack_values(std::mem::take(values));
-                let x = Rows { data: &exponentials[..], stride: tokens };
-                self.matrix_product(&matrix, x, tokens, Output::bits(32), (&mut sums[..], dim));
-                *values = matrix.vectors;
-                for (t, (sums, &total)) in sums.chunks_exact(dim).zip(&*totals).enumerate() {
-                    let out = &mut out[t * stride..][..dim];
-                    // SAFETY: the kernel was selected for a supported instruction set.
-                    unsafe {
-                        (self.divide.function)(
-                            sums,
-                            total,
-                            attention.values,
-                            attention.output,
-                            out,
-                        );
-                    }
-                }
-                return;
+        let stride = attention.channels();
+        let AttentionScratch { scores, bytes, exponentials, totals, weights, sums, .. } = scratch;
+        let row = tokens.next_multiple_of(TILE_ROWS);
+        let queries = scores.len() / row;
+        if let Softmax::Deferred(table) = attention.softmax {
+            exponentials.resize(queries * row, 0);
+            totals.resize(queries, 0);
+            sums.resize(queries * dim, 0);
+            // SAFETY: the kernel was selected for a supported instruction set.
+            unsafe {
+                let width = (tokens, row);
+                (self.exponentials.function)(scores, width, table, exponentials, totals);
             }
+            let x = (&exponentials[..], Places::apart(row));
+            self.matrix_product(values, x, queries, Output::bits(32), (&mut sums[..], dim));
+            let (scale, output) = (attention.values, attention.output);
+            // SAFETY: the kernel was selected for a supported instruction set.
+            unsafe { (self.divide.function)(sums, totals, scale, output, out, stride) };
+            return;
+        }
+        // What follows has no use for the numbers between rows.
+        for query in 1..queries {
+            scores.copy_within(query * row..query * row + tokens, query * tokens);
+        }
+        let scores = &scores[..queries * tokens];
+        weights.resize(queries * tokens, 0);
+        match attention.softmax {
+            Softmax::Deferred(_) => {}
             Softmax::U15(table) => {
-                weights.resize(tokens * tokens, 0);
                 self.softmax_u15(scores, tokens, table, weights);
             }
             Softmax::Shiftmax16(exp) => {
-                weights.resize(tokens * tokens, 0);
                 self.shiftmax_i16(scores, tokens, exp, weights);
             }
             Softmax::Shiftmax8(exp) => {
-                bytes.resize(tokens * tokens, 0);
+                bytes.resize(queries * tokens, 0);
                 self.shiftmax_i8(scores, tokens, exp, bytes);
-                weights.clear();
-                weights.extend(bytes.iter().map(|&weight| i16::from(weight)));
+                for (weight, &byte) in weights.iter_mut().zip(&*bytes) {
+                    *weight = byte.into();
+                }
             }
             Softmax::Ibert { exp, requantize, bits } => {
-                weights.resize(tokens * tokens, 0);
                 let rows = scores.chunks_exact(tokens).zip(weights.chunks_exact_mut(tokens));
                 for (row, weights) in rows {
                     sums.clear();

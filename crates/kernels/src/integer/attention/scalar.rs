@@ -12,13 +12,14 @@ const KEYS: usize = 511;
 #[inline(always)]
 pub(super) fn exponentials(
     x: &[i8],
-    width: usize,
+    (width, stride): (usize, usize),
     table: &[u8; 256],
     out: &mut [u8],
     sums: &mut [u32],
 ) {
-    let rows = x.chunks_exact(width).zip(out.chunks_exact_mut(width));
+    let rows = x.chunks_exact(stride).zip(out.chunks_exact_mut(stride));
     for ((row, out), total) in rows.zip(sums) {
+        let row = &row[..width];
         let max = row.iter().fold(i8::MIN, |max, &x| x.max(max));
         *total = 0;
         for (&x, out) in row.iter().zip(out) {
@@ -28,24 +29,36 @@ pub(super) fn exponentials(
     }
 }
 
-/// `round(acc · scale / total)`, ties away from zero, limited.
+/// `round(acc · scale / total)` of each row, ties away from zero, limited.
 #[inline(always)]
-pub(super) fn divide(acc: &[i32], total: u32, scale: Dyadic, output: Output, out: &mut [i8]) {
+pub(super) fn divide(
+    acc: &[i32],
+    totals: &[u32],
+    scale: Dyadic,
+    output: Output,
+    out: &mut [i8],
+    stride: usize,
+) {
     let multiplier = u64::from(scale.multiplier().unsigned_abs());
-    // Below 2^62, as the product.
-    let half = u64::from(total) << (scale.shift() - 1);
-    let reciprocal = (1u64 << 32) / u64::from(total);
-    // Quotients from 256 on are beyond all limits.
-    let most = u64::from(total) << 8;
-    for (&acc, out) in acc.iter().zip(out) {
-        let scaled = (u64::from(acc.unsigned_abs()) * multiplier + half) >> scale.shift();
-        let scaled = scaled.min(most);
-        // Exact or one too small.
-        let quotient = (scaled * reciprocal) >> 32;
-        let rest = scaled - quotient * u64::from(total);
-        let quotient = (quotient + u64::from(rest >= u64::from(total))).cast_signed();
-        let negative = (acc ^ scale.multiplier()) < 0;
-        *out = output.finish(if negative { -quotient } else { quotient });
+    let dim = acc.len() / totals.len();
+    let rows = acc.chunks_exact(dim).zip(out.chunks_mut(stride));
+    for ((acc, out), &total) in rows.zip(totals) {
+        let total = u64::from(total);
+        // Below 2^62, as the product.
+        let half = total << (scale.shift() - 1);
+        let reciprocal = (1u64 << 32) / total;
+        // Quotients from 256 on are beyond all limits.
+        let most = total << 8;
+        for (&acc, out) in acc.iter().zip(out) {
+            let scaled = (u64::from(acc.unsigned_abs()) * multiplier + half) >> scale.shift();
+            let scaled = scaled.min(most);
+            // Exact or one too small.
+            let quotient = (scaled * reciprocal) >> 32;
+            let rest = scaled - quotient * total;
+            let quotient = (quotient + u64::from(rest >= total)).cast_signed();
+            let negative = (acc ^ scale.multiplier()) < 0;
+            *out = output.finish(if negative { -quotient } else { quotient });
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::scalar::finish;
-use super::{HEADER, PAIR, Product, TILE_ROWS, Vector, WeightBits};
+use super::{HEADER, PAIR, Product, TILE_ROWS, Vector, WeightBits, quad};
 
 /// Registers of a tile.
 const GROUPS: usize = 4;
@@ -15,55 +15,53 @@ const GROUPS: usize = 4;
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn linear(product: &Product) {
     for tile in 0..product.rows.div_ceil(TILE_ROWS) {
+        let mut walk = product.walk();
         let mut token = 0;
         while token < product.tokens {
             // SAFETY: there are so many tokens and tiles.
             token += unsafe {
                 match product.tokens - token {
-                    3.. => block::<3>(product, token, tile),
-                    _ => block::<1>(product, token, tile),
+                    3.. => block(product, walk.take::<3>(&product.places), token, tile),
+                    _ => block(product, walk.take::<1>(&product.places), token, tile),
                 }
             };
         }
     }
 }
 
-/// `T` tokens of a tile. Returns `T`.
+/// `T` tokens of a tile, those at `x`. Returns `T`.
 ///
 /// # Safety
 /// As [`Product`] says, and it has the tokens and the tile.
 #[target_feature(enable = "avx2")]
-unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) -> usize {
+unsafe fn block<const T: usize>(
+    product: &Product,
+    x: [*const u8; T],
+    token: usize,
+    tile: usize,
+) -> usize {
     let vectors = product.tiles.wrapping_add(tile * product.tile_len);
-    let x = product.x.wrapping_add(token * product.x_stride);
     let columns = product.columns;
     let mut acc = [[_mm256_setzero_si256(); GROUPS]; T];
-    for column in (0..columns).step_by(4) {
-        let mut quads = [0i32; T];
-        for (t, quad) in quads.iter_mut().enumerate() {
-            let from = x.wrapping_add(t * product.x_stride + column);
-            // SAFETY: the columns from `column` on, at most 4, are of the token.
-            unsafe {
-                *quad = if column + 4 <= columns {
-                    from.cast::<i32>().read_unaligned()
+    for run in 0..product.places.runs {
+        let x = x.map(|x| x.wrapping_add(run * product.places.run_stride));
+        for column in (0..columns).step_by(4) {
+            let words = x.map(|x| {
+                // SAFETY: the columns from `column` on, at most 4, are of the token.
+                let bytes = _mm_cvtsi32_si128(unsafe { quad(x, column, columns) }.cast_signed());
+                let words = if product.signed {
+                    _mm_cvtepi8_epi16(bytes)
                 } else {
-                    let mut bytes = [0u8; 4];
-                    from.copy_to_nonoverlapping(bytes.as_mut_ptr(), columns - column);
-                    i32::from_le_bytes(bytes)
+                    _mm_cvtepu8_epi16(bytes)
                 };
-            }
-        }
-        let words = quads.map(|quad| {
-            let bytes = _mm_cvtsi32_si128(quad);
-            let words =
-                if product.signed { _mm_cvtepi8_epi16(bytes) } else { _mm_cvtepu8_epi16(bytes) };
-            _mm256_broadcastq_epi64(words)
-        });
-        for group in 0..GROUPS {
-            // SAFETY: the quad is of the tile.
-            let w = unsafe { load(product.bits, vectors, column, group) };
-            for (acc, words) in acc.iter_mut().zip(words) {
-                acc[group] = _mm256_add_epi32(acc[group], _mm256_madd_epi16(w, words));
+                _mm256_broadcastq_epi64(words)
+            });
+            for group in 0..GROUPS {
+                // SAFETY: the quad is of the tile.
+                let w = unsafe { load(product.bits, vectors, run * columns + column, group) };
+                for (acc, words) in acc.iter_mut().zip(words) {
+                    acc[group] = _mm256_add_epi32(acc[group], _mm256_madd_epi16(w, words));
+                }
             }
         }
     }

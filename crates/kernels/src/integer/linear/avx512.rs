@@ -7,16 +7,32 @@
 
 use std::arch::x86_64::*;
 
-use super::{HEADER, Product, Results, TILE_ROWS, Vector, WeightBits};
+use crate::integer::dyadic::{Dyadic, Output};
 
-/// A tile's numbers of the last step, in 64-bit lanes: even rows and odd rows.
+use super::{HEADER, Product, Results, TILE_ROWS, Vector, Walk, WeightBits, quad};
+
+/// A tile's numbers of the last step.
 struct Scales {
+    /// Of even rows and of odd rows, each with half a unit in 64 bits.
     multipliers: [__m512i; 2],
     halves: [__m512i; 2],
+    /// Of all rows, and the same less 32.
     shifts: [__m512i; 2],
-    /// Shifts less 32 of all rows, where none is below: then the high halves of the products are enough.
-    high: Option<__m512i>,
+    way: Way,
 }
+
+/// How sums become results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Every scale is 1.
+    Limit,
+    /// No shift is below 32: the high halves of the products are enough.
+    High,
+    Any,
+}
+
+/// The most tokens of a block.
+const TOKENS: usize = 6;
 
 /// See [`super`].
 ///
@@ -24,102 +40,102 @@ struct Scales {
 /// As [`Product`] says.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
 pub(super) unsafe fn linear(product: &Product) {
-    let mut token = 0;
-    while token < product.tokens {
-        // SAFETY: there are so many tokens.
-        token += unsafe {
-            match product.tokens - token {
-                6.. => tiles::<6>(product, token),
-                2.. => tiles::<2>(product, token),
-                _ => tiles::<1>(product, token),
-            }
-        };
-    }
-}
-
-/// `T` tokens of all tiles. Returns `T`.
-///
-/// # Safety
-/// As [`Product`] says, and it has the tokens.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn tiles<const T: usize>(product: &Product, token: usize) -> usize {
     let tiles = product.rows.div_ceil(TILE_ROWS);
     let mut tile = 0;
     while tile < tiles {
         // SAFETY: there are so many tiles.
         tile += unsafe {
             match tiles - tile {
-                4.. => block::<T, 4>(product, token, tile),
-                2.. => block::<T, 2>(product, token, tile),
-                _ => block::<T, 1>(product, token, tile),
+                4.. => group::<4>(product, tile),
+                2.. => group::<2>(product, tile),
+                _ => group::<1>(product, tile),
             }
         };
     }
-    T
 }
 
-/// `T` tokens of `V` tiles. Returns `V`.
+/// All tokens of `V` tiles. Returns `V`.
 ///
 /// # Safety
-/// As [`Product`] says, and it has the tokens and tiles.
+/// As [`Product`] says, and it has the tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn block<const T: usize, const V: usize>(
-    product: &Product,
-    token: usize,
-    tile: usize,
-) -> usize {
-    let mut sums = [[_mm512_setzero_si512(); T]; V];
-    // SAFETY: the product has the tokens and tiles.
-    unsafe {
-        match product.bits {
-            WeightBits::Eight => add_products::<T, V, false>(product, token, tile, &mut sums),
-            WeightBits::Four => add_products::<T, V, true>(product, token, tile, &mut sums),
-        }
-    }
-    for (v, values) in sums.iter_mut().enumerate() {
-        let vectors = product.tiles.wrapping_add((tile + v) * product.tile_len);
-        // SAFETY: a tile begins with its header.
-        let scales = unsafe { Scales::of(vectors, product.output.zero_point) };
-        if let Some(shifts) = scales.high {
-            let zero = _mm512_set1_epi32(product.output.zero_point);
-            let (min, max) =
-                (_mm512_set1_epi32(product.output.min), _mm512_set1_epi32(product.output.max));
-            for value in &mut *values {
-                let [even, odd] = scales.products(*value);
-                let high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd);
-                let shifted = _mm512_add_epi32(_mm512_srav_epi32(high, shifts), zero);
-                *value = _mm512_min_epi32(_mm512_max_epi32(shifted, min), max);
-            }
-        } else {
-            for value in &mut *values {
-                scales.finish(value, product);
+unsafe fn group<const V: usize>(product: &Product, tile: usize) -> usize {
+    let first = product.tiles.wrapping_add(tile * product.tile_len);
+    // SAFETY: a tile begins with its header.
+    let scales: [Scales; V] = std::array::from_fn(|v| unsafe {
+        Scales::of(first.wrapping_add(v * product.tile_len), product.output.zero_point)
+    });
+    let mut walk = product.walk();
+    let mut token = 0;
+    while token < product.tokens {
+        // Blocks of like size: a rest of one token would leave the multipliers idle.
+        let left = product.tokens - token;
+        let size = left.div_ceil(left.div_ceil(TOKENS));
+        // SAFETY: there are so many tokens.
+        unsafe {
+            match size {
+                6 => block::<6, V>(product, &mut walk, (token, tile), &scales),
+                5 => block::<5, V>(product, &mut walk, (token, tile), &scales),
+                4 => block::<4, V>(product, &mut walk, (token, tile), &scales),
+                3 => block::<3, V>(product, &mut walk, (token, tile), &scales),
+                2 => block::<2, V>(product, &mut walk, (token, tile), &scales),
+                _ => block::<1, V>(product, &mut walk, (token, tile), &scales),
             }
         }
-        for (t, &value) in values.iter().enumerate() {
-            // SAFETY: the tokens and rows are of the product.
-            unsafe { store(product, token + t, (tile + v) * TILE_ROWS, value) };
-        }
+        token += size;
     }
     V
 }
 
-/// The bias and the products of `T` tokens with `V` tiles, of nibbles or of bytes.
+/// `T` tokens of `V` tiles.
+///
+/// # Safety
+/// As [`Product`] says, and it has the tokens and tiles; `walk` is at the first of them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn block<const T: usize, const V: usize>(
+    product: &Product,
+    walk: &mut Walk,
+    (token, tile): (usize, usize),
+    scales: &[Scales; V],
+) {
+    let x = walk.take::<T>(&product.places);
+    let mut sums = [[_mm512_setzero_si512(); V]; T];
+    let whole = (tile + V) * TILE_ROWS <= product.rows;
+    // SAFETY: the product has the tokens and tiles, so all rows of whole tiles.
+    unsafe {
+        match product.bits {
+            WeightBits::Eight => add_products::<T, V, false>(product, x, tile, &mut sums),
+            WeightBits::Four => add_products::<T, V, true>(product, x, tile, &mut sums),
+        }
+        if whole && scales.iter().all(|scales| scales.way == Way::High) {
+            match product.results {
+                Results::I8 => write::<T, V, I8>(product, (token, tile), &sums, scales),
+                Results::I16 => write::<T, V, I16>(product, (token, tile), &sums, scales),
+                Results::I32 => write::<T, V, I32>(product, (token, tile), &sums, scales),
+            }
+        } else {
+            write_any(product, (token, tile), sums.as_flattened(), scales);
+        }
+    }
+}
+
+/// The bias and the products of `T` tokens, those at `x`, with `V` tiles, of nibbles or of bytes.
 ///
 /// A function of its own, in which accumulators are indexed by constants alone: else they would live in memory.
 ///
 /// # Safety
-/// As [`Product`] says, and it has the tokens and tiles.
+/// As [`Product`] says, and it has the tokens and the tiles.
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")]
 unsafe fn add_products<const T: usize, const V: usize, const NIBBLES: bool>(
     product: &Product,
-    token: usize,
+    x: [*const u8; T],
     tile: usize,
-    sums: &mut [[__m512i; T]; V],
+    sums: &mut [[__m512i; V]; T],
 ) {
     let first = product.tiles.wrapping_add(tile * product.tile_len);
     let tile = |v: usize| first.wrapping_add(v * product.tile_len);
-    let (x, stride) = (product.x.wrapping_add(token * product.x_stride), product.x_stride);
     let flip = _mm512_set1_epi8(if product.signed { i8::MIN } else { 0 });
     let mut acc = [[_mm512_setzero_si512(); V]; T];
     for v in 0..V {
@@ -132,30 +148,29 @@ unsafe fn add_products<const T: usize, const V: usize, const NIBBLES: bool>(
         }
     }
     let quads = product.columns / 4;
-    for quad in 0..quads {
-        // SAFETY: the quad is of the tiles and tokens.
-        unsafe {
-            let w = weights::<V, NIBBLES>(first, product.tile_len, quad);
-            for t in 0..T {
-                let four = x.wrapping_add(t * stride + 4 * quad).cast::<i32>().read_unaligned();
-                let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
-                for v in 0..V {
-                    acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], four, w[v]);
+    for run in 0..product.places.runs {
+        let x = x.map(|x| x.wrapping_add(run * product.places.run_stride));
+        for quad in 0..quads {
+            // SAFETY: the quad is of the tiles and tokens.
+            unsafe {
+                let w = weights::<V, NIBBLES>(first, product.tile_len, run * quads + quad);
+                for t in 0..T {
+                    let four = x[t].add(4 * quad).cast::<i32>().read_unaligned();
+                    let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
+                    for v in 0..V {
+                        acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], four, w[v]);
+                    }
                 }
             }
         }
     }
-    let rest = product.columns % 4;
-    if rest > 0 {
-        // SAFETY: the tiles are padded to whole quads, and `rest` columns of the tokens are copied.
+    if !product.columns.is_multiple_of(4) {
+        // SAFETY: there is one run, and tiles are padded to whole quads.
         unsafe {
             let w = weights::<V, NIBBLES>(first, product.tile_len, quads);
             for t in 0..T {
-                let mut bytes = [0u8; 4];
-                let from = x.wrapping_add(t * stride + 4 * quads);
-                from.copy_to_nonoverlapping(bytes.as_mut_ptr(), rest);
-                let four = _mm512_set1_epi32(i32::from_le_bytes(bytes));
-                let four = _mm512_xor_si512(four, flip);
+                let four = quad(x[t], 4 * quads, product.columns).cast_signed();
+                let four = _mm512_xor_si512(_mm512_set1_epi32(four), flip);
                 for v in 0..V {
                     acc[t][v] = _mm512_dpbusd_epi32(acc[t][v], four, w[v]);
                 }
@@ -164,8 +179,101 @@ unsafe fn add_products<const T: usize, const V: usize, const NIBBLES: bool>(
     }
     for t in 0..T {
         for v in 0..V {
-            sums[v][t] = acc[t][v];
+            sums[t][v] = acc[t][v];
         }
+    }
+}
+
+/// [`Results`], as constants.
+const I8: u8 = 0;
+const I16: u8 = 1;
+const I32: u8 = 2;
+
+/// Finishes the sums of whole tiles by [`Way::High`] and writes them.
+///
+/// # Safety
+/// The tokens and all rows of the tiles are of the product, whose results are `R`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn write<const T: usize, const V: usize, const R: u8>(
+    product: &Product,
+    (token, tile): (usize, usize),
+    sums: &[[__m512i; V]; T],
+    scales: &[Scales; V],
+) {
+    let limits = Limits::of(product);
+    let size = [1, 2, 4][R as usize];
+    let first = product
+        .out
+        .cast::<u8>()
+        .wrapping_add(size * (token * product.out_stride + tile * TILE_ROWS));
+    for v in 0..V {
+        let mut out = first.wrapping_add(size * v * TILE_ROWS);
+        for t in 0..T {
+            let value = limits.apply(scales[v].high(sums[t][v]));
+            // SAFETY: 16 results from `out` on may be written.
+            unsafe {
+                match R {
+                    I8 => _mm_storeu_si128(out.cast(), _mm512_cvtepi32_epi8(value)),
+                    I16 => _mm256_storeu_si256(out.cast(), _mm512_cvtepi32_epi16(value)),
+                    _ => _mm512_storeu_si512(out.cast(), value),
+                }
+            }
+            out = out.wrapping_add(size * product.out_stride);
+        }
+    }
+}
+
+/// Finishes and writes sums in any way, those of a token one after another.
+///
+/// # Safety
+/// The tokens and tiles are of the product.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn write_any(
+    product: &Product,
+    (token, tile): (usize, usize),
+    sums: &[__m512i],
+    scales: &[Scales],
+) {
+    let limits = Limits::of(product);
+    for (t, sums) in sums.chunks_exact(scales.len()).enumerate() {
+        for (v, (&sum, scales)) in sums.iter().zip(scales).enumerate() {
+            let value = match scales.way {
+                Way::Limit => limits.apply(sum),
+                Way::High => limits.apply(scales.high(sum)),
+                Way::Any => scales.any(sum, product.output),
+            };
+            // SAFETY: the token and the rows are of the product.
+            unsafe { store(product, token + t, (tile + v) * TILE_ROWS, value) };
+        }
+    }
+}
+
+/// Zero point and limits.
+struct Limits {
+    zero: __m512i,
+    min: __m512i,
+    max: __m512i,
+}
+
+impl Limits {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn of(product: &Product) -> Self {
+        let Output { zero_point, min, max } = product.output;
+        Self {
+            zero: _mm512_set1_epi32(zero_point),
+            min: _mm512_set1_epi32(min),
+            max: _mm512_set1_epi32(max),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn apply(&self, x: __m512i) -> __m512i {
+        let x = _mm512_add_epi32(x, self.zero);
+        _mm512_min_epi32(_mm512_max_epi32(x, self.min), self.max)
     }
 }
 
@@ -223,20 +331,28 @@ impl Scales {
     unsafe fn of(tile: *const Vector, zero_point: i32) -> Self {
         // SAFETY: a header has four vectors.
         let (multipliers, shifts) = unsafe { (load(tile.add(2)), load(tile.add(3))) };
-        let both = |x: __m512i| {
-            [_mm512_and_si512(x, _mm512_set1_epi64(0xFFFF_FFFF)), _mm512_srli_epi64::<32>(x)]
-        };
         let one = _mm512_set1_epi64(1);
-        let pairs = both(shifts);
-        let thirty_two = _mm512_set1_epi32(32);
-        // Products are below 2^62, their high halves below 2^30.
-        let high =
-            _mm512_cmplt_epi32_mask(shifts, thirty_two) == 0 && zero_point.unsigned_abs() < 1 << 30;
+        let half = |shift: __m512i| _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one));
+        let even = _mm512_and_si512(shifts, _mm512_set1_epi64(0xFFFF_FFFF));
+        let ones = (Dyadic::ONE.multiplier(), Dyadic::ONE.shift().cast_signed());
+        let way = if zero_point == 0
+            && _mm512_cmpneq_epi32_mask(multipliers, _mm512_set1_epi32(ones.0)) == 0
+            && _mm512_cmpneq_epi32_mask(shifts, _mm512_set1_epi32(ones.1)) == 0
+        {
+            Way::Limit
+        } else if _mm512_cmplt_epi32_mask(shifts, _mm512_set1_epi32(32)) == 0
+            && zero_point.unsigned_abs() < 1 << 30
+        {
+            // Products are below 2^62, their high halves below 2^30.
+            Way::High
+        } else {
+            Way::Any
+        };
         Self {
-            multipliers: both(multipliers),
-            halves: pairs.map(|shift| _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one))),
-            shifts: pairs,
-            high: high.then(|| _mm512_sub_epi32(shifts, thirty_two)),
+            multipliers: [multipliers, _mm512_srli_epi64::<32>(multipliers)],
+            halves: [half(even), half(_mm512_srli_epi64::<32>(shifts))],
+            shifts: [shifts, _mm512_sub_epi32(shifts, _mm512_set1_epi32(32))],
+            way,
         }
     }
 
@@ -251,21 +367,30 @@ impl Scales {
         ]
     }
 
-    /// The last step for any shifts.
-    #[inline(never)]
+    /// The rounded products for shifts from 32 on.
+    #[inline]
     #[target_feature(enable = "avx512f")]
-    fn finish(&self, value: &mut __m512i, product: &Product) {
-        let output = product.output;
+    fn high(&self, acc: __m512i) -> __m512i {
+        let [even, odd] = self.products(acc);
+        let high = _mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even);
+        _mm512_srav_epi32(high, self.shifts[1])
+    }
+
+    /// The last step for any shifts.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn any(&self, value: __m512i, output: Output) -> __m512i {
         let zero = _mm512_set1_epi64(output.zero_point.into());
         let (min, max) =
             (_mm512_set1_epi64(output.min.into()), _mm512_set1_epi64(output.max.into()));
-        let [even, odd] = self.products(*value);
+        let [even, odd] = self.products(value);
         let limit = |x: __m512i, shift: __m512i| {
             let x = _mm512_add_epi64(_mm512_srav_epi64(x, shift), zero);
             _mm512_min_epi64(_mm512_max_epi64(x, min), max)
         };
-        let (even, odd) = (limit(even, self.shifts[0]), limit(odd, self.shifts[1]));
-        *value = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd));
+        let low = _mm512_and_si512(self.shifts[0], _mm512_set1_epi64(0xFFFF_FFFF));
+        let (even, odd) = (limit(even, low), limit(odd, _mm512_srli_epi64::<32>(self.shifts[0])));
+        _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd))
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) struct Vector(pub(super) [u8; 64]);
 impl Vector {
     const ZERO: Self = Self([0; 64]);
 
-    fn set(&mut self, lane: usize, value: i32) {
+    pub(super) fn set(&mut self, lane: usize, value: i32) {
         self.0[4 * lane..][..4].copy_from_slice(&value.to_le_bytes());
     }
 }
@@ -156,26 +156,17 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// A matrix of zeros with one scale; its memory is taken from `vectors`. `None` where it is empty or larger than memory.
-    pub(super) fn zeros(
-        [rows, columns]: [usize; 2],
-        bits: WeightBits,
-        scale: Dyadic,
-        mut vectors: Vec<Vector>,
-    ) -> Option<Self> {
+    /// A matrix of zeros, of scale 1. `None` where it is empty or larger than memory.
+    pub(super) fn zeros([rows, columns]: [usize; 2], bits: WeightBits) -> Option<Self> {
         let pairs = columns.div_ceil(PAIR);
         let of_tile = pairs.checked_mul(bits.vectors())?.checked_add(HEADER)?;
         let len = rows.div_ceil(TILE_ROWS).checked_mul(of_tile)?;
         if len == 0 || columns == 0 || len > isize::MAX as usize / 64 {
             return None;
         }
-        vectors.clear();
-        vectors.resize(len, Vector::ZERO);
-        let mut matrix = Self { rows, columns, bits, vectors };
+        let mut matrix = Self { rows, columns, bits, vectors: vec![Vector::ZERO; len] };
         for tile in matrix.vectors.chunks_exact_mut(of_tile) {
-            for row in 0..TILE_ROWS {
-                set_scale(tile, row, scale);
-            }
+            set_scales(tile, Dyadic::ONE);
         }
         Some(matrix)
     }
@@ -200,10 +191,17 @@ impl Matrix {
     }
 
     /// Sets the bias of a row and the sum of its weights.
-    pub(super) fn set_bias(&mut self, row: usize, bias: i32, sum: i32) {
+    fn set_bias(&mut self, row: usize, bias: i32, sum: i32) {
         let tile = row / TILE_ROWS * self.tile_len();
         self.vectors[tile].set(row % TILE_ROWS, bias);
         self.vectors[tile + 1].set(row % TILE_ROWS, sum);
+    }
+}
+
+/// Gives all rows of a tile one scale.
+pub(super) fn set_scales(tile: &mut [Vector], scale: Dyadic) {
+    for row in 0..TILE_ROWS {
+        set_scale(tile, row, scale);
     }
 }
 
@@ -235,6 +233,11 @@ impl<O: LinearOutput> LinearWeights<O> {
     /// # Errors
     /// Names the number of elements, weight, bias or limits that does not fit.
     pub fn new(linear: &Linear<'_>) -> Result<Self, LinearError> {
+        Self::pack(linear, linear.shape[1])
+    }
+
+    /// Packs a matrix of which all but `products` weights of a row are 0.
+    pub(super) fn pack(linear: &Linear<'_>, products: usize) -> Result<Self, LinearError> {
         let Linear { shape: [rows, columns], weights, bits, bias, scales, output } = *linear;
         let shape_error = LinearError::Shape { rows, columns };
         let expected = rows.checked_mul(columns).ok_or(shape_error.clone())?;
@@ -250,7 +253,7 @@ impl<O: LinearOutput> LinearWeights<O> {
         if !output.fits::<O>() {
             return Err(LinearError::Output(output));
         }
-        let matrix = Matrix::zeros([rows, columns], bits, Dyadic::ONE, Vec::new());
+        let matrix = Matrix::zeros([rows, columns], bits);
         let mut matrix = matrix.ok_or(shape_error)?;
         let max = bits.max();
         for (row, weights) in weights.chunks_exact(columns).enumerate() {
@@ -262,7 +265,7 @@ impl<O: LinearOutput> LinearWeights<O> {
             }
             // The bound holds whatever the weights: files are checked by their shape.
             let bias = bias[row];
-            let largest = columns as u128 * 127 * 128 + u128::from(bias.unsigned_abs());
+            let largest = products as u128 * 127 * 128 + u128::from(bias.unsigned_abs());
             if largest > i32::MAX as u128 {
                 return Err(LinearError::Sum { row, columns, bias });
             }
@@ -271,6 +274,14 @@ impl<O: LinearOutput> LinearWeights<O> {
             set_scale(&mut matrix.vectors[row / TILE_ROWS * of_tile..], row, scales[row]);
         }
         Ok(Self { matrix, output, results: std::marker::PhantomData })
+    }
+
+    pub(super) const fn matrix(&self) -> &Matrix {
+        &self.matrix
+    }
+
+    pub(super) const fn output(&self) -> Output {
+        self.output
     }
 
     /// Output channels.
@@ -329,10 +340,11 @@ pub(crate) struct Product {
     tile_len: usize,
     bits: WeightBits,
     rows: usize,
+    /// Bytes of a run. More runs than one are of whole quads.
     columns: usize,
-    /// `columns` bytes for each token, `x_stride` apart.
+    /// Where the bytes of the tokens lie.
     x: *const u8,
-    x_stride: usize,
+    places: Places,
     /// Whether the bytes are signed.
     signed: bool,
     tokens: usize,
@@ -341,6 +353,65 @@ pub(crate) struct Product {
     out_stride: usize,
     results: Results,
     output: Output,
+}
+
+impl Product {
+    /// The first byte of a token.
+    fn token(&self, token: usize) -> *const u8 {
+        let Places { stride, line, line_stride, first, .. } = self.places;
+        let (line, token) = ((first + token) / line, (first + token) % line);
+        self.x.wrapping_add(line * line_stride + token * stride)
+    }
+
+    /// Starts at the first token.
+    fn walk(&self) -> Walk {
+        let Places { line, first, .. } = self.places;
+        Walk { next: self.token(0), left: line - first % line }
+    }
+}
+
+/// A way along the tokens of a product.
+struct Walk {
+    next: *const u8,
+    /// Tokens of this line that are still to come.
+    left: usize,
+}
+
+impl Walk {
+    /// The next `T` tokens.
+    #[inline(always)]
+    fn take<const T: usize>(&mut self, places: &Places) -> [*const u8; T] {
+        std::array::from_fn(|_| {
+            let token = self.next;
+            self.next = token.wrapping_add(places.stride);
+            self.left -= 1;
+            if self.left == 0 {
+                self.left = places.line;
+                let line = places.line_stride.wrapping_sub(places.line * places.stride);
+                self.next = self.next.wrapping_add(line);
+            }
+            token
+        })
+    }
+}
+
+/// Four bytes of a run from `column` on, zeros where it ends before.
+///
+/// # Safety
+/// The run at `x` has `columns` bytes, more than `column`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+unsafe fn quad(x: *const u8, column: usize, columns: usize) -> u32 {
+    // SAFETY: the columns from `column` on, at most 4, are of the run.
+    unsafe {
+        let from = x.add(column);
+        if column + 4 <= columns {
+            return from.cast::<u32>().read_unaligned();
+        }
+        let mut bytes = [0; 4];
+        from.copy_to_nonoverlapping(bytes.as_mut_ptr(), columns - column);
+        u32::from_le_bytes(bytes)
+    }
 }
 
 /// A kernel of `linear_i8`. Its contract: the instruction set is supported and the operands are as [`Product`] says.
@@ -379,11 +450,34 @@ impl Byte for u8 {
     const SIGNED: bool = false;
 }
 
-/// Rows of bytes that lie `stride` apart.
+/// Where the bytes of tokens lie: tokens `stride` apart, `line` of them in a line, lines `line_stride` apart, runs of a token's bytes `run_stride` apart.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a, B> {
-    pub(super) data: &'a [B],
+pub(super) struct Places {
     pub(super) stride: usize,
+    pub(super) line: usize,
+    pub(super) line_stride: usize,
+    pub(super) runs: usize,
+    pub(super) run_stride: usize,
+    /// The first token, counted from that at the start of the data.
+    pub(super) first: usize,
+}
+
+impl Places {
+    /// Tokens of one run, `stride` apart.
+    pub(super) const fn apart(stride: usize) -> Self {
+        Self { stride, line: usize::MAX, line_stride: 0, runs: 1, run_stride: 0, first: 0 }
+    }
+
+    /// The end of the last byte of so many tokens, at least one.
+    fn end(&self, tokens: usize, columns: usize) -> u128 {
+        let wide = |count: usize, stride: usize| count as u128 * stride as u128;
+        let tokens = self.first + tokens;
+        let line = (tokens - 1) / self.line;
+        wide(line, self.line_stride)
+            + wide(tokens.min(self.line) - 1, self.stride)
+            + wide(self.runs - 1, self.run_stride)
+            + columns as u128
+    }
 }
 
 impl Kernels {
@@ -396,18 +490,18 @@ impl Kernels {
         let tokens = x.len() / columns;
         assert_eq!(x.len(), tokens * columns, "activations of {columns} channels");
         assert_eq!(Some(out.len()), tokens.checked_mul(rows), "results of {rows} channels");
-        let x = Rows { data: x, stride: columns };
-        self.matrix_product(&weights.matrix, x, tokens, weights.output, (out, rows));
+        let x = (x, Places::apart(columns));
+        self.matrix_product(weights.matrix(), x, tokens, weights.output, (out, rows));
     }
 
-    /// The same of a matrix and rows of bytes.
+    /// The same of a matrix and tokens of bytes that lie anywhere.
     ///
     /// # Panics
     /// Where the operands are shorter than the product needs.
     pub(super) fn matrix_product<B: Byte, O: LinearOutput>(
         &self,
         matrix: &Matrix,
-        x: Rows<'_, B>,
+        (x, places): (&[B], Places),
         tokens: usize,
         output: Output,
         (out, out_stride): (&mut [O], usize),
@@ -416,19 +510,19 @@ impl Kernels {
             return;
         }
         let Matrix { rows, columns, bits, ref vectors } = *matrix;
-        let end =
-            |stride: usize, width: usize| (tokens - 1).checked_mul(stride)?.checked_add(width);
-        assert!(end(x.stride, columns).is_some_and(|end| end <= x.data.len()), "activations");
-        assert!(end(out_stride, rows).is_some_and(|end| end <= out.len()), "results");
+        let of_run = columns / places.runs;
+        assert!(places.runs == 1 || of_run.is_multiple_of(4), "runs of {of_run} bytes");
+        assert!(places.end(tokens, of_run) <= x.len() as u128, "activations");
+        assert!(Places::apart(out_stride).end(tokens, rows) <= out.len() as u128, "results");
         assert!(out_stride >= rows, "results of a token overlap the next");
         let product = Product {
             tiles: vectors.as_ptr(),
             tile_len: matrix.tile_len(),
             bits,
             rows,
-            columns,
-            x: x.data.as_ptr().cast(),
-            x_stride: x.stride,
+            columns: of_run,
+            x: x.as_ptr().cast(),
+            places,
             signed: B::SIGNED,
             tokens,
             out: out.as_mut_ptr().cast(),

@@ -5,7 +5,7 @@
 use std::arch::aarch64::*;
 
 use super::scalar::finish;
-use super::{HEADER, PAIR, Product, TILE_ROWS, Vector, WeightBits};
+use super::{HEADER, PAIR, Product, TILE_ROWS, Vector, WeightBits, quad};
 
 /// Registers of a tile.
 pub(super) const GROUPS: usize = 4;
@@ -17,39 +17,48 @@ pub(super) const GROUPS: usize = 4;
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn linear(product: &Product) {
     for tile in 0..product.rows.div_ceil(TILE_ROWS) {
+        let mut walk = product.walk();
         let mut token = 0;
         while token < product.tokens {
             // SAFETY: there are so many tokens and tiles.
             token += unsafe {
                 match product.tokens - token {
-                    2.. => block::<2>(product, token, tile),
-                    _ => block::<1>(product, token, tile),
+                    2.. => block(product, walk.take::<2>(&product.places), token, tile),
+                    _ => block(product, walk.take::<1>(&product.places), token, tile),
                 }
             };
         }
     }
 }
 
-/// `T` tokens of a tile. Returns `T`.
+/// `T` tokens of a tile, those at `x`. Returns `T`.
 ///
 /// # Safety
 /// As [`Product`] says, and it has the tokens and the tile.
 #[target_feature(enable = "neon")]
-unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) -> usize {
+unsafe fn block<const T: usize>(
+    product: &Product,
+    x: [*const u8; T],
+    token: usize,
+    tile: usize,
+) -> usize {
     let vectors = product.tiles.wrapping_add(tile * product.tile_len);
     // Sums of two columns: of rows 0 and 1, and of rows 2 and 3, of each register.
     let mut acc = [[[vdupq_n_s32(0); 2]; GROUPS]; T];
-    for column in (0..product.columns).step_by(4) {
-        // SAFETY: the tokens and the column are of the product.
-        let x: [int8x16_t; T] =
-            std::array::from_fn(|t| unsafe { activations(product, token + t, column) });
-        for group in 0..GROUPS {
-            // SAFETY: the quad is of the tile.
-            let w = unsafe { load(product.bits, vectors, column, group) };
-            for (acc, x) in acc.iter_mut().zip(x) {
-                let [low, high] = &mut acc[group];
-                *low = vpadalq_s16(*low, vmull_s8(vget_low_s8(w), vget_low_s8(x)));
-                *high = vpadalq_s16(*high, vmull_high_s8(w, x));
+    for run in 0..product.places.runs {
+        let x = x.map(|x| x.wrapping_add(run * product.places.run_stride));
+        for column in (0..product.columns).step_by(4) {
+            // SAFETY: the tokens and the column are of the product.
+            let x = x.map(|x| unsafe { activations(product, x, column) });
+            for group in 0..GROUPS {
+                let column = run * product.columns + column;
+                // SAFETY: the quad is of the tile.
+                let w = unsafe { load(product.bits, vectors, column, group) };
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    let [low, high] = &mut acc[group];
+                    *low = vpadalq_s16(*low, vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+                    *high = vpadalq_s16(*high, vmull_high_s8(w, x));
+                }
             }
         }
     }
@@ -83,24 +92,15 @@ pub(super) unsafe fn write(
     }
 }
 
-/// A quad of activations, four times, as signed bytes.
+/// The quad of activations at a column of the run at `x`, four times, as signed bytes.
 ///
 /// # Safety
-/// The product has the token and the column, a multiple of 4.
+/// The run has the column, a multiple of 4.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn activations(product: &Product, token: usize, column: usize) -> int8x16_t {
-    let from = product.x.wrapping_add(token * product.x_stride + column);
-    // SAFETY: the columns from `column` on, at most 4, are of the token.
-    let quad = unsafe {
-        if column + 4 <= product.columns {
-            from.cast::<u32>().read_unaligned()
-        } else {
-            let mut bytes = [0u8; 4];
-            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), product.columns - column);
-            u32::from_le_bytes(bytes)
-        }
-    };
+pub(super) unsafe fn activations(product: &Product, x: *const u8, column: usize) -> int8x16_t {
+    // SAFETY: the columns from `column` on, at most 4, are of the run.
+    let quad = unsafe { quad(x, column, product.columns) };
     let flip = if product.signed { 0 } else { 0x8080_8080 };
     vreinterpretq_s8_u32(vdupq_n_u32(quad ^ flip))
 }

@@ -13,36 +13,45 @@ use super::{Product, TILE_ROWS};
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn linear(product: &Product) {
     for tile in 0..product.rows.div_ceil(TILE_ROWS) {
+        let mut walk = product.walk();
         let mut token = 0;
         while token < product.tokens {
             // SAFETY: there are so many tokens and tiles.
             token += unsafe {
                 match product.tokens - token {
-                    4.. => block::<4>(product, token, tile),
-                    _ => block::<1>(product, token, tile),
+                    4.. => block(product, walk.take::<4>(&product.places), token, tile),
+                    _ => block(product, walk.take::<1>(&product.places), token, tile),
                 }
             };
         }
     }
 }
 
-/// `T` tokens of a tile. Returns `T`.
+/// `T` tokens of a tile, those at `x`. Returns `T`.
 ///
 /// # Safety
 /// As [`Product`] says, and it has the tokens and the tile.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn block<const T: usize>(product: &Product, token: usize, tile: usize) -> usize {
+unsafe fn block<const T: usize>(
+    product: &Product,
+    x: [*const u8; T],
+    token: usize,
+    tile: usize,
+) -> usize {
     let vectors = product.tiles.wrapping_add(tile * product.tile_len);
     let mut acc = [[vdupq_n_s32(0); GROUPS]; T];
-    for column in (0..product.columns).step_by(4) {
-        // SAFETY: the tokens and the column are of the product.
-        let x: [int8x16_t; T] =
-            std::array::from_fn(|t| unsafe { activations(product, token + t, column) });
-        for group in 0..GROUPS {
-            // SAFETY: the quad is of the tile.
-            let w = unsafe { load(product.bits, vectors, column, group) };
-            for (acc, x) in acc.iter_mut().zip(x) {
-                acc[group] = dot(acc[group], w, x);
+    for run in 0..product.places.runs {
+        let x = x.map(|x| x.wrapping_add(run * product.places.run_stride));
+        for column in (0..product.columns).step_by(4) {
+            // SAFETY: the tokens and the column are of the product.
+            let x = x.map(|x| unsafe { activations(product, x, column) });
+            for group in 0..GROUPS {
+                let column = run * product.columns + column;
+                // SAFETY: the quad is of the tile.
+                let w = unsafe { load(product.bits, vectors, column, group) };
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    acc[group] = dot(acc[group], w, x);
+                }
             }
         }
     }

@@ -15,16 +15,18 @@ pub(super) unsafe fn linear(product: &Product) {
             std::slice::from_raw_parts(first, product.tile_len)
         };
         for token in 0..product.tokens {
-            // SAFETY: a token has `columns` bytes.
-            let x = unsafe {
-                let first = product.x.add(token * product.x_stride);
-                std::slice::from_raw_parts(first, product.columns)
-            };
             let lane = row % TILE_ROWS;
             let mut sum = tile[0].lane(lane);
-            for (column, &x) in x.iter().enumerate() {
-                let x = if product.signed { i32::from(x.cast_signed()) } else { i32::from(x) };
-                sum += weight(product.bits, tile, lane, column) * x;
+            for run in 0..product.places.runs {
+                // SAFETY: a run has `columns` bytes.
+                let x = unsafe {
+                    let first = product.token(token).add(run * product.places.run_stride);
+                    std::slice::from_raw_parts(first, product.columns)
+                };
+                for (column, &x) in x.iter().enumerate() {
+                    let x = if product.signed { i32::from(x.cast_signed()) } else { i32::from(x) };
+                    sum += weight(product.bits, tile, lane, run * product.columns + column) * x;
+                }
             }
             let scale = Dyadic::new(tile[2].lane(lane), tile[3].lane(lane).cast_unsigned());
             let value = scale.expect("packed from a dyadic number").apply(sum);

@@ -22,12 +22,21 @@ pub enum Isa {
     Neon,
     /// NEON with the 4-way integer dot product (Cortex-A76, Raspberry Pi 5).
     NeonDotprod,
+    /// The same with the 8-bit matrix product (Neoverse V1, Apple M2).
+    NeonI8mm,
 }
 
 impl Isa {
     /// All clusters, the most portable first.
-    pub const ALL: [Self; 6] =
-        [Self::Scalar, Self::Avx2, Self::AvxVnni, Self::Avx512, Self::Neon, Self::NeonDotprod];
+    pub const ALL: [Self; 7] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Neon,
+        Self::NeonDotprod,
+        Self::NeonI8mm,
+    ];
 
     /// The name that `DYADIC_ISA` and the kernel names use.
     #[must_use]
@@ -39,6 +48,7 @@ impl Isa {
             Self::Avx512 => "avx512",
             Self::Neon => "neon",
             Self::NeonDotprod => "neon_dotprod",
+            Self::NeonI8mm => "neon_i8mm",
         }
     }
 
@@ -72,6 +82,10 @@ impl Isa {
             Self::NeonDotprod => {
                 Self::Neon.is_supported() && std::arch::is_aarch64_feature_detected!("dotprod")
             }
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonI8mm => {
+                Self::NeonDotprod.is_supported() && std::arch::is_aarch64_feature_detected!("i8mm")
+            }
             #[allow(unreachable_patterns, reason = "the clusters of other architectures")]
             _ => false,
         }
@@ -86,8 +100,9 @@ impl Isa {
             // Some AVX-512 CPUs lack AVX-VNNI (Ice Lake, Zen 4).
             Self::AvxVnni => matches!(self, Self::AvxVnni),
             Self::Avx512 => matches!(self, Self::Avx512),
-            Self::Neon => matches!(self, Self::Neon | Self::NeonDotprod),
-            Self::NeonDotprod => matches!(self, Self::NeonDotprod),
+            Self::Neon => matches!(self, Self::Neon | Self::NeonDotprod | Self::NeonI8mm),
+            Self::NeonDotprod => matches!(self, Self::NeonDotprod | Self::NeonI8mm),
+            Self::NeonI8mm => matches!(self, Self::NeonI8mm),
         }
     }
 

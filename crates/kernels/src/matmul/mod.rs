@@ -55,6 +55,8 @@ mod avxvnni;
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_dotprod;
+#[cfg(target_arch = "aarch64")]
+mod neon_i8mm;
 
 #[cfg(test)]
 mod tests;
@@ -162,6 +164,12 @@ macro_rules! layouts {
                         name: concat!("matmul_i8g32_", $text, "__neon_dotprod"),
                         isa: Isa::NeonDotprod,
                         function: neon_dotprod::matmul::<types::$name>,
+                    },
+                    #[cfg(target_arch = "aarch64")]
+                    Kernel {
+                        name: concat!("matmul_i8g32_", $text, "__neon_i8mm"),
+                        isa: Isa::NeonI8mm,
+                        function: neon_i8mm::matmul::<types::$name>,
                     },
                 ],
             },

@@ -30,7 +30,7 @@ pub(super) unsafe fn matmul<L: Layout>(product: &Product<ActivationBlock>) {
 /// # Safety
 /// `step` is of a valid product and has `T` tokens.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
+pub(super) unsafe fn tokens<L: Layout, const T: usize>(step: &Step<ActivationBlock>) {
     let terms = Terms::<L>::new(step, const { offset(L::SPEC.codes) });
     let mut acc = [[vdupq_n_f32(0.0); T]; GROUPS];
     for block in step.blocks::<L>() {

@@ -32,7 +32,9 @@ mod avx512;
 mod tests;
 
 use super::activations::ActivationBlock;
-use super::layout::{BLOCK, Codes, LayoutSpec, TILE_ROWS, VECTOR};
+#[cfg(target_arch = "x86_64")]
+use super::layout::Codes;
+use super::layout::{BLOCK, LayoutSpec, TILE_ROWS, VECTOR};
 use super::{LayoutId, OutputColumns, Product, types};
 use crate::isa::Isa;
 use crate::registry::{Kernel, Kernels, Op};

@@ -27,7 +27,8 @@ export const ERROR_CODES = {
   ERR_IO: 'A file could not be read or written; `cause` is the error of the operating system.',
   ERR_LOCK_TIMEOUT: 'Another process has been writing the same model file for too long.',
   ERR_MESSAGE: 'What came from another thread is no tensor of `toMessage`.',
-  ERR_MODEL_NOT_FOUND: 'Neither the name of a known model, nor a cached one, nor a path of a file.',
+  ERR_MODEL_NOT_FOUND:
+    'Neither the name of a known model, nor a cached one, nor a path of a file; or float weights that are not in the package.',
   ERR_MODEL_SPEC: 'A `hf:` name that is not of the form hf:OWNER/REPO/FILE.gguf.',
   ERR_NATIVE_LOAD: 'The native library could not be loaded; `cause` says why, the message how to build it.',
   ERR_NO_SPACE: 'The disk of the model cache is full.',

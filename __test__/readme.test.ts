@@ -18,12 +18,22 @@ function promised(source: string): string[] {
   return [...source.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, text = '']) => text);
 }
 
+/** What the program prints when it is run in the repository. */
+function run(source: string): string[] {
+  const file = path.join(temporaryDirectory(), 'guide.mjs');
+  const entry = pathToFileURL(path.join(root, 'dist/index.js')).href;
+  writeFileSync(file, source.replace("from 'dyadic'", `from '${entry}'`));
+  return execFileSync(process.execPath, [file], { cwd: root, encoding: 'utf8' }).split('\n');
+}
+
 test('the guide to tensors prints what it says', () => {
   const source = program('Tensors');
   expect(promised(source).length).toBeGreaterThan(5);
-  const file = path.join(temporaryDirectory(), 'tensors.mjs');
-  const entry = pathToFileURL(path.join(root, 'dist/index.js')).href;
-  writeFileSync(file, source.replace("from 'dyadic'", `from '${entry}'`));
-  const printed = execFileSync(process.execPath, [file], { encoding: 'utf8' }).split('\n');
-  expect(printed.slice(0, promised(source).length)).toEqual(promised(source));
+  expect(run(source).slice(0, promised(source).length)).toEqual(promised(source));
+});
+
+test('the guide to pictures prints what it says', () => {
+  const source = program('Pictures, in integers alone');
+  expect(promised(source)).toHaveLength(1);
+  expect(run(source).slice(0, 1)).toEqual(promised(source));
 });

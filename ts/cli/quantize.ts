@@ -31,6 +31,11 @@ async function modelFile(model: string): Promise<string> {
   return isFolder ? path.join(model, 'model.safetensors') : model;
 }
 
+function showPart(part: number): string {
+  if (part === 0) return '';
+  return part < 1e-4 ? '< 0.01 %' : `${(100 * part).toFixed(2)} %`;
+}
+
 function layerTable(layers: readonly LayerError[]): string {
   const decibels = (sqnr: number) => (Number.isFinite(sqnr) ? `${sqnr.toFixed(1)} dB` : 'exact');
   return table([
@@ -42,8 +47,8 @@ function layerTable(layers: readonly LayerError[]): string {
       bits,
       decibels(sqnr).padStart(15),
       maxError.toPrecision(3).padStart(13),
-      // Of the input it is what the pixels are, not a loss.
-      saturated === 0 || op === 'input' ? '' : `${(100 * saturated).toFixed(3)} %`.padStart(9),
+      // Black pixels are at the end of the range too, and lose nothing.
+      op === 'input' ? '' : showPart(saturated).padStart(9),
     ]),
   ]);
 }

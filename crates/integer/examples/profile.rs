@@ -27,31 +27,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = Path::new(path);
     let model = IntegerModel::new(Graph::from_bytes(path, &std::fs::read(path)?)?, &options)?;
     let nodes = model.graph().nodes();
-        for n in nodes {
-            match &n.op {
-                Op::Add { factors } => println!("{factors:?}"),
-                Op::AddPosition { factor, .. } => println!("pos {factor:?}"),
-                Op::Attention { scores, output, .. } => println!("att {scores:?} {output:?}"),
-                Op::Linear { matrix } => println!(
-                    "lin {:?} {:?}",
-                    matrix.factors.iter().map(|f| f.shift()).min(),
-                    matrix.factors.iter().map(|f| f.shift()).max()
-                ),
-                Op::Conv2d { matrix, .. } => println!(
-                    "conv {:?} {:?}",
-                    matrix.factors.iter().map(|f| f.shift()).min(),
-                    matrix.factors.iter().map(|f| f.shift()).max()
-                ),
-                Op::LayerNorm { channels, kind } => println!(
-                    "norm {kind:?} {:?} {:?} {:?}",
-                    channels.iter().map(|f| f.factor.shift()).min(),
-                    channels.iter().map(|f| f.factor.shift()).max(),
-                    channels.iter().map(|f| f.offset).max()
-                ),
-                _ => {}
-            }
-        }
-    }
     let image = model.graph().input().elements();
     let pixels: Vec<u8> = (0..BATCH * image).map(|i| (i * 37 % 256).to_le_bytes()[0]).collect();
 

@@ -3,9 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{
-    Codes, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR, for_each_piece, trit_place,
-};
+use super::codes::{TRIT_FIELDS, for_each_piece, trit_place};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// How far ahead of the codes in use the next ones are fetched for one or two tokens, in bytes.

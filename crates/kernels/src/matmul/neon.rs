@@ -6,7 +6,8 @@
 use std::arch::aarch64::*;
 
 use super::activations::ActivationBlock;
-use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR, for_each_piece, trit_place};
+use super::codes::{for_each_piece, trit_place};
+use super::layout::{Codes, Minimum, Scales, TILE_ROWS, VECTOR};
 use super::{Block, Layout, Product, Step, Terms};
 
 /// 3^n: what brings digit n of a byte of trits to the top.

@@ -18,17 +18,17 @@ pub(super) enum Fill {
     AnyBytes,
 }
 
-struct Case {
-    layout: LayoutSpec,
-    rows: usize,
-    blocks: usize,
-    tokens: usize,
-    fill: Fill,
+pub(super) struct Case {
+    pub(super) layout: LayoutSpec,
+    pub(super) rows: usize,
+    pub(super) blocks: usize,
+    pub(super) tokens: usize,
+    pub(super) fill: Fill,
 }
 
-struct Operands {
-    weights: Vec<u8>,
-    activations: Vec<ActivationBlock>,
+pub(super) struct Operands {
+    pub(super) weights: Vec<u8>,
+    pub(super) activations: Vec<ActivationBlock>,
 }
 
 fn f16_bytes(value: f32) -> [u8; 2] {
@@ -125,11 +125,11 @@ fn fill_tile(spec: &LayoutSpec, tile: &mut [u8], blocks: usize, fill: Fill, rng:
 }
 
 impl Case {
-    fn id(&self) -> LayoutId {
+    pub(super) fn id(&self) -> LayoutId {
         self.layout.id.expect("a layout of integers")
     }
 
-    fn operands(&self) -> Operands {
+    pub(super) fn operands(&self) -> Operands {
         let mut rng = Rng::new(
             (self.id() as u64) << 48 | (self.rows << 32 | self.blocks << 16 | self.tokens) as u64,
         );
@@ -150,27 +150,33 @@ impl Case {
         Operands { weights, activations }
     }
 
-    fn run(&self, kernel: &Kernel<MatmulFn>, operands: &Operands, flush: Flush) -> Vec<f32> {
-        let weights = Guarded::new(&operands.weights, flush);
-        let activations = Guarded::new(&operands.activations, flush);
+    /// What `multiply` makes of these operands, all of which lie flush against guard pages.
+    pub(super) fn run(
+        &self,
+        Operands { weights, activations }: &Operands,
+        flush: Flush,
+        multiply: impl FnOnce(&mut Product<ActivationBlock>),
+    ) -> Vec<f32> {
+        let weights = Guarded::new(weights, flush);
+        let activations = Guarded::new(activations, flush);
         let mut out = Guarded::filled(-77.0, self.rows * self.tokens, flush);
-        let product = Product {
-            tables: std::ptr::null(),
-            values: std::ptr::null(),
-            spec: &raw const self.layout,
-            weights: weights.as_ptr(),
-            tiles: self.rows.div_ceil(TILE_ROWS),
-            tile_bytes: self.layout.tile_bytes(self.blocks).unwrap(),
-            blocks: self.blocks,
-            activations: activations.as_ptr(),
-            tokens: self.tokens,
-            out: out.as_mut_ptr(),
-            out_stride: self.rows,
-            rows: self.rows,
-        };
-        // SAFETY: the kernel is supported, and the operands are of the lengths that the product says.
-        unsafe { (kernel.function)(&product) };
+        let mut columns = OutputColumns::new(&mut out, self.rows);
+        let tile_bytes = self.layout.tile_bytes(self.blocks).unwrap();
+        let mut product =
+            Product::new(&weights, tile_bytes, self.blocks, &activations, &mut columns);
+        product.spec = &raw const self.layout;
+        multiply(&mut product);
         out.to_vec()
+    }
+
+    fn run_kernel(&self, kernel: &Kernel<MatmulFn>, operands: &Operands, flush: Flush) -> Vec<f32> {
+        // SAFETY: the kernel is supported, and the product was checked.
+        self.run(operands, flush, |product| unsafe { (kernel.function)(product) })
+    }
+
+    /// What the specification says.
+    pub(super) fn expected(&self, operands: &Operands) -> Vec<f32> {
+        self.run_kernel(&OPS[self.id() as usize].kernels[0], operands, Flush::Back)
     }
 
     /// The formula in f64, and the sum of the magnitudes of its terms.
@@ -214,15 +220,14 @@ impl Case {
 
 fn check(case: &Case) {
     let operands = case.operands();
-    let [scalar, others @ ..] = OPS[case.id() as usize].kernels else { panic!("no scalar kernel") };
-    let expected = case.run(scalar, &operands, Flush::Back);
-    for kernel in others.iter().filter(|kernel| kernel.isa.is_supported()) {
+    let expected = case.expected(&operands);
+    for kernel in OPS[case.id() as usize].supported() {
         for flush in Flush::BOTH {
             let context = format!(
                 "{}, {:?}, {} x {} blocks, {} tokens, {:?}, {flush:?}",
                 kernel.name, case.layout.grouping, case.rows, case.blocks, case.tokens, case.fill
             );
-            assert_same_bits(&case.run(kernel, &operands, flush), &expected, &context);
+            assert_same_bits(&case.run_kernel(kernel, &operands, flush), &expected, &context);
         }
     }
     if case.fill != Fill::AnyBytes {

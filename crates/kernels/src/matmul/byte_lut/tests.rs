@@ -3,52 +3,20 @@
 use dyadic_testkit::guard::{Flush, Guarded};
 use dyadic_testkit::{Rng, ulp::assert_same_bits};
 
-use super::super::activations::panel_index;
-use super::super::tests::{Fill, fill_tiles, layouts};
+use super::super::tests::{Case, Fill, layouts};
 use super::*;
 
-struct Case {
-    layout: LayoutSpec,
-    rows: usize,
-    blocks: usize,
-    tokens: usize,
-    fill: Fill,
-}
-
-fn activations(case: &Case, rng: &mut Rng) -> Vec<ActivationBlock> {
-    let mut activations = vec![ActivationBlock::ZERO; case.tokens * case.blocks];
-    for token in 0..case.tokens {
-        for block in 0..case.blocks {
-            let sign = if rng.next_u8() & 1 == 0 { 127 } else { -127 };
-            let codes = std::array::from_fn(|_| match case.fill {
-                Fill::Extreme => sign,
-                _ => rng.next_i8().max(-127),
-            });
-            activations[panel_index(case.tokens, case.blocks, token, block)] =
-                ActivationBlock::new(codes, rng.uniform(0.001, 0.02));
-        }
-    }
-    activations
-}
-
 fn check(case: &Case) {
-    let Case { layout, rows, blocks, tokens, fill } = case;
-    let mut rng = Rng::new((rows << 20 | blocks << 10 | tokens) as u64);
-    let tiles = rows.div_ceil(TILE_ROWS);
-    let weights = fill_tiles(layout, tiles, *blocks, *fill, &mut rng);
-    let activations = activations(case, &mut rng);
-    let id = layout.id.unwrap();
-    let tile_bytes = layout.tile_bytes(*blocks).unwrap();
-
+    let Case { layout, rows, blocks, tokens, .. } = case;
+    let mut operands = case.operands();
+    let expected = case.expected(&operands);
+    let id = case.id();
     let scalar = Kernels::for_isa(Isa::Scalar).unwrap();
-    let mut tables = vec![ByteTable::ZERO; activations.len() * groups(id)];
-    scalar.byte_tables(id, &activations, &mut tables);
-    let mut expected = vec![0.0; rows * tokens];
-    let mut out = OutputColumns::new(&mut expected, *rows);
-    scalar.matmul(layout, &weights, *blocks, &activations, &mut out);
+    let mut tables = vec![ByteTable::ZERO; operands.activations.len() * groups(id)];
+    scalar.byte_tables(id, &operands.activations, &mut tables);
 
-    let mut fours = weights.clone();
-    for four in fours.chunks_exact_mut(TILES * tile_bytes) {
+    let tile_bytes = layout.tile_bytes(*blocks).unwrap();
+    for four in operands.weights.chunks_exact_mut(TILES * tile_bytes) {
         let before = four.to_vec();
         from_tiles(layout, four, *blocks);
         for kernel in QUADS.supported() {
@@ -63,16 +31,11 @@ fn check(case: &Case) {
 
     for kernel in OPS[index_of(id).unwrap()].supported() {
         for flush in Flush::BOTH {
-            let weights = Guarded::new(&fours, flush);
-            let activations = Guarded::new(&activations, flush);
             let tables = Guarded::new(&tables, flush);
-            let mut out = Guarded::filled(-77.0, rows * tokens, flush);
-            let mut columns = OutputColumns::new(&mut out, *rows);
-            let mut product =
-                Product::new(&weights, tile_bytes, *blocks, &activations, &mut columns);
-            product.spec = layout;
-            // SAFETY: the kernel is supported, and the product was checked.
-            unsafe { (kernel.function)(&product, tables.as_ptr()) };
+            let out = case.run(&operands, flush, |product| {
+                // SAFETY: the kernel is supported, and the product was checked.
+                unsafe { (kernel.function)(product, tables.as_ptr()) };
+            });
             let context = format!("{}, {rows} x {blocks} blocks, {tokens} tokens", kernel.name);
             assert_same_bits(&out, &expected, &context);
         }

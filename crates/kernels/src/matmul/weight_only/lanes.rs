@@ -1,8 +1,8 @@
 //! A row is a lane. The codes of a block are unpacked into a buffer, then columns are multiplied one after the other.
 
+use super::super::codes::{TRIT_FIELDS, for_each_piece, low_bits, trit_place};
 use super::super::layout::{
-    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, TRIT_FIELDS, VECTOR,
-    for_each_piece, low_bits, trit_place,
+    BLOCK, Codes, Grouping, LayoutSpec, Minimum, Scales, TILE_ROWS, VECTOR,
 };
 use super::super::{Product, Step};
 use super::CHAINS;

@@ -16,8 +16,11 @@ use crate::graph::Shape;
 /// The most pixels of a picture.
 const MAX_PIXELS: usize = 1 << 26;
 
-/// The most bytes that one byte of a deflate stream stands for.
-const DEFLATE_RATIO: usize = 1032;
+/// The most pixels that a byte of a PNG file can stand for: those of one bit, deflated to one byte of 1032.
+const PNG_PIXELS_PER_BYTE: usize = 8 * 1032;
+
+/// The same for JPEG: a block of 64 takes a bit at least.
+const JPEG_PIXELS_PER_BYTE: usize = 8 * 64;
 
 /// Why something is no picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -172,6 +175,20 @@ fn check_size(width: usize, height: usize) -> Result<(), ImageError> {
     }
 }
 
+/// Refuses a size that no file of so many bytes can have, before memory is taken for it.
+fn check_bytes(
+    file: &str,
+    bytes: &[u8],
+    [width, height]: [usize; 2],
+    pixels_per_byte: usize,
+) -> Result<(), ImageError> {
+    if width * height <= bytes.len().saturating_mul(pixels_per_byte) {
+        return Ok(());
+    }
+    let reason = format!("{width} x {height} pixels cannot lie in {} bytes", bytes.len());
+    Err(ImageError::Data { file: file.into(), reason })
+}
+
 /// The colour of a pixel on black.
 fn color(pixel: &[u8], channel: usize) -> u8 {
     let (value, alpha) = match *pixel {
@@ -238,13 +255,8 @@ fn decode_png(file: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     let (width, height) = reader.info().size();
     let (width, height) = (width as usize, height as usize);
     check_size(width, height)?;
+    check_bytes(file, bytes, [width, height], PNG_PIXELS_PER_BYTE)?;
     let len = reader.output_buffer_size().ok_or(ImageError::Size { width, height })?;
-    if len / DEFLATE_RATIO > bytes.len() {
-        return Err(damaged(format!(
-            "{} bytes are too few for {len} bytes of pixels",
-            bytes.len()
-        )));
-    }
     let mut data = vec![0; len];
     let info = reader.next_frame(&mut data).map_err(|error| damaged(error.to_string()))?;
     data.truncate(info.buffer_size());
@@ -259,6 +271,7 @@ fn decode_jpeg(file: &str, bytes: &[u8]) -> Result<Image, ImageError> {
     let info = decoder.info().ok_or_else(|| damaged("it has no header".into()))?;
     let (width, height) = (usize::from(info.width), usize::from(info.height));
     check_size(width, height)?;
+    check_bytes(file, bytes, [width, height], JPEG_PIXELS_PER_BYTE)?;
     let data = decoder.decode().map_err(|error| damaged(error.to_string()))?;
     let channels = data.len() / (width * height);
     Image::new(width, height, channels, data)
@@ -302,6 +315,34 @@ mod tests {
         assert_eq!(fit(1, 1, 4, &[255, 255, 255, 0])[0], 0);
         assert_eq!(fit(1, 1, 4, &[200, 200, 200, 255])[0], 200);
         assert_eq!(fit(1, 1, 2, &[200, 255])[0], 200);
+    }
+
+    /// One block whose only coefficient is 50 times 8: 128 + 50 everywhere.
+    const GREY_JPEG: &[u8] = include_bytes!("../tests/golden/grey-178.jpg");
+
+    #[test]
+    fn a_jpeg_picture_is_read() {
+        let image = Image::decode("grey.jpg", GREY_JPEG).expect("a picture");
+        assert_eq!((image.width, image.height), (8, 8));
+        assert!(image.data.iter().all(|&value| value == 178), "{:?}", image.data);
+        assert_eq!(image.fit(SHAPE).expect("fits"), [178; 16]);
+    }
+
+    /// Small files that ask for 2^26 pixels, the most that there may be.
+    #[test]
+    fn a_size_beyond_the_file_is_refused() {
+        let mut jpeg = GREY_JPEG.to_vec();
+        let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame");
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0x20, 0, 0x20, 0]);
+        let reason =
+            |file: &str, bytes: &[u8]| Image::decode(file, bytes).expect_err("refused").to_string();
+        let beyond = "8192 x 8192 pixels cannot lie in";
+        assert!(reason("large.jpg", &jpeg).contains(beyond), "{}", reason("large.jpg", &jpeg));
+        let mut header = b"IHDR\0\0\x20\0\0\0\x20\0\x08\x06\0\0\0".to_vec();
+        header.extend(crc32fast::hash(&header).to_be_bytes());
+        let data = [&b"IDAT"[..], &crc32fast::hash(b"IDAT").to_be_bytes()].concat();
+        let png = [b"\x89PNG\r\n\x1a\n\0\0\0\x0d", &header[..], &[0; 4], &data].concat();
+        assert!(reason("large.png", &png).contains(beyond), "{}", reason("large.png", &png));
     }
 
     #[test]

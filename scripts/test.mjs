@@ -124,6 +124,21 @@ async function fetchModel() {
   return undefined;
 }
 
+/**
+ * The images of the tests on all of Fashion-MNIST, fetched on first use.
+ *
+ * @returns {Promise<string | undefined>} Their folder.
+ */
+async function fetchImages() {
+  if (process.env.DYADIC_FASHION) return process.env.DYADIC_FASHION;
+  announce('Fashion-MNIST');
+  const folder = path.join(homedir(), '.cache/dyadic/fashion-mnist');
+  const { status } = await run(process.execPath, ['scripts/fetch-fashion-mnist.mjs', '--out', folder]);
+  if (status === 0) return folder;
+  console.log('The images could not be fetched: tests that need them are skipped.');
+  return undefined;
+}
+
 /** Whether the packages of `arm64-setup.sh` are there. */
 function isDebian() {
   const file = '/etc/os-release';
@@ -157,6 +172,8 @@ if (!(await bringUpToDate())) {
 }
 const model = await fetchModel();
 if (model) process.env.DYADIC_TEST_MODEL = model;
+const images = options.full ? await fetchImages() : undefined;
+if (images) process.env.DYADIC_FASHION = images;
 
 const proptest = options.full ? { PROPTEST_CASES: '4096' } : {};
 const ignored = options.full ? ['--', '--include-ignored'] : [];

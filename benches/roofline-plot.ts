@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { KernelRow, Limits } from '../ts/cli/bench-kernels.ts';
-import { legend, line, picture, tag, text } from '../ts/cli/formats/svg.ts';
+import { legend, line, picture, tag, text } from '../ts/svg.ts';
 import { root } from './lib/machine.ts';
 import type { ResultsFile } from './lib/results.ts';
 

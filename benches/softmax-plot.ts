@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { doctor, type SoftmaxAlgorithm, softmax } from '../ts/index.ts';
 import { native } from '../ts/native/load.ts';
+import { legend, line, niceTicks, picture, tag, text } from '../ts/svg.ts';
 import { root } from './lib/machine.ts';
 
 const ALGORITHMS: readonly SoftmaxAlgorithm[] = ['twoPass', 'recompute', 'reload', 'online'];
@@ -57,57 +58,41 @@ for (const n of LENGTHS) {
   });
 }
 
-const [width, height, left, right, top, bottom] = [680, 420, 70, 170, 40, 60];
-const slowest = Math.ceil(Math.max(...points.map((point) => point.nanoseconds)) * 5) / 5;
-const worst = Math.ceil(Math.max(...points.map((point) => point.error)) * 1e6) / 1e6;
-const at = ({ nanoseconds, error }: Pick<Point, 'nanoseconds' | 'error'>) => ({
-  x: left + (width - left - right) * (nanoseconds / slowest),
-  y: height - bottom - (height - top - bottom) * (error / worst),
+const [WIDTH, HEIGHT] = [960, 460];
+const [LEFT, RIGHT, TOP, BOTTOM] = [72, 40, 92, 58];
+const slowest = Math.max(...points.map(({ nanoseconds }) => nanoseconds)) * 1.1;
+const worst = Math.max(...points.map(({ error }) => error)) * 1.1e6;
+const x = (nanoseconds: number) => LEFT + (nanoseconds / slowest) * (WIDTH - LEFT - RIGHT);
+const y = (millionths: number) => HEIGHT - BOTTOM - (millionths / worst) * (HEIGHT - TOP - BOTTOM);
+const grid = [
+  ...niceTicks(0, worst, 6).flatMap((millionths) => [
+    line(LEFT, y(millionths), WIDTH - RIGHT, y(millionths), 'grid'),
+    text(LEFT - 8, y(millionths) + 4, millionths.toFixed(1), { class: 'label small end' }),
+  ]),
+  ...niceTicks(0, slowest, 8).map((nanoseconds) =>
+    text(x(nanoseconds), HEIGHT - BOTTOM + 18, nanoseconds.toFixed(1), { class: 'label small middle' }),
+  ),
+];
+const marks = points.map(({ algorithm, n, nanoseconds, error }) => {
+  const [cx, cy, k] = [x(nanoseconds), y(error * 1e6), ALGORITHMS.indexOf(algorithm)];
+  return n === LENGTHS[0]
+    ? tag('circle', { cx, cy, r: 6, class: `fill${k}` })
+    : tag('rect', { x: cx - 6, y: cy - 6, width: 12, height: 12, class: `curve stroke${k}` });
 });
-const colours = { twoPass: '#c33', recompute: '#36a', reload: '#383', online: '#a60', auto: '#000' } as const;
-const parts: string[] = [];
-for (let error = 0; error <= worst + 1e-9; error += 5e-7) {
-  const { y } = at({ nanoseconds: 0, error });
-  parts.push(
-    `<line x1="${left}" x2="${width - right}" y1="${y.toFixed(1)}" y2="${y.toFixed(1)}" stroke="#ddd"/>`,
-    `<text x="${left - 8}" y="${(y + 4).toFixed(1)}" text-anchor="end">${(error * 1e6).toFixed(1)}</text>`,
-  );
-}
-for (let tick = 0; tick <= 5; tick++) {
-  const nanoseconds = (slowest * tick) / 5;
-  const { x } = at({ nanoseconds, error: 0 });
-  parts.push(
-    `<text x="${x.toFixed(1)}" y="${height - bottom + 20}" text-anchor="middle">${nanoseconds.toFixed(2)}</text>`,
-  );
-}
-for (const point of points) {
-  const { x, y } = at(point);
-  const colour = colours[point.algorithm];
-  parts.push(
-    point.n === LENGTHS[0]
-      ? `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="6" fill="${colour}"/>`
-      : `<rect x="${(x - 6).toFixed(1)}" y="${(y - 6).toFixed(1)}" width="12" height="12" fill="none" stroke="${colour}" stroke-width="2.5"/>`,
-  );
-}
-ALGORITHMS.forEach((algorithm, i) => {
-  parts.push(
-    `<text x="${width - right + 30}" y="${top + 20 + i * 20}" fill="${colours[algorithm]}" font-weight="bold">${algorithm}</text>`,
-  );
-});
-const legend = top + 120;
-parts.push(
-  `<circle cx="${width - right + 36}" cy="${legend - 4}" r="6" fill="#888"/>`,
-  `<text x="${width - right + 50}" y="${legend}">64 Ki elements</text>`,
-  `<rect x="${width - right + 30}" y="${legend + 14}" width="12" height="12" fill="none" stroke="#888" stroke-width="2.5"/>`,
-  `<text x="${width - right + 50}" y="${legend + 25}">2 Mi elements</text>`,
-  `<text x="${left}" y="24">largest relative error, millionths</text>`,
-  `<text x="${(left + width - right) / 2}" y="${height - 14}" text-anchor="middle">nanoseconds per element, one thread, ${isa}</text>`,
+const title = 'Largest relative error of softmax against time';
+const caption = `nanoseconds an element on one thread, ${isa}; dots: 64 Ki elements, squares: 2 Mi`;
+const body = [
+  text(LEFT - 40, 34, title, { class: 'title' }),
+  legend(LEFT - 40, 66, ALGORITHMS),
+  text(LEFT - 40, TOP - 8, 'millionths', { class: 'label small' }),
+  ...grid,
+  line(LEFT, y(0), WIDTH - RIGHT, y(0), 'axis'),
+  ...marks,
+  text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14, caption, { class: 'label middle' }),
+];
+const description = `${title} of ${ALGORITHMS.join(', ')}, at 64 Ki and 2 Mi elements.`;
+writeFileSync(
+  path.join(root, 'docs/images/softmax.svg'),
+  picture(WIDTH, HEIGHT, title, description, body.join('')),
 );
-const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="13">
-<title>Relative error against time of the four algorithms of softmax</title>
-<rect width="100%" height="100%" fill="white"/>
-${parts.join('\n')}
-</svg>
-`;
-writeFileSync(path.join(root, 'docs/images/softmax.svg'), svg);
 console.table(points);

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { line, niceTicks, picture, tag, text } from '../cli/formats/svg.ts';
 import { fromFileSystem } from '../errors.ts';
 import type { OnProgress } from '../models/progress.ts';
 import { runJob } from '../native/hub.ts';
 import { native } from '../native/load.ts';
 import { functionOption, openOptions, optionError, signalOption } from '../options.ts';
+import { line, niceTicks, picture, tag, text } from '../svg.ts';
 import { type NetworkImages, readImages } from './integer-only.ts';
 
 /** The error of the value of one node of an integer graph against the float graph; those of all nodes before it are in it. */

@@ -1,6 +1,6 @@
+import { legend, line, picture, SERIES, showPower, tag, text } from '../../svg.ts';
 import type { Line } from './number-line.ts';
 import { showNumber } from './numbers.ts';
-import { legend, line, picture, SERIES, showPower, tag, text } from './svg.ts';
 
 const [WIDTH, HEIGHT] = [960, 460];
 const [LEFT, RIGHT, TOP, BOTTOM] = [72, 28, 92, 58];

@@ -1,6 +1,6 @@
 import type { FormatDescription } from '../../formats.ts';
+import { line, niceTicks, picture, showPower, tag, text } from '../../svg.ts';
 import { showNumber, showRange } from './numbers.ts';
-import { line, niceTicks, picture, showPower, tag, text } from './svg.ts';
 
 const WIDTH = 960;
 const MARGIN = 32;

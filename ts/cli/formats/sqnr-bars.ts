@@ -1,5 +1,5 @@
 import type { FormatErrors } from '../../laboratory.ts';
-import { line, niceTicks, picture, tag, text } from './svg.ts';
+import { line, niceTicks, picture, tag, text } from '../../svg.ts';
 
 const WIDTH = 960;
 const [LEFT, RIGHT, TOP, BOTTOM] = [190, 84, 92, 44];

@@ -1,22 +1,20 @@
 //! Evolves programs for `2^x` on the front of operations against error, after AutoNumerics-Zero (Real et al. 2023, arXiv 2312.08472).
 //!
-//! `cargo run --release -p dyadic-kernels --example exp2_search -- [SEED] [GENERATIONS] [FOLDER]`
+//! `cargo run --release -p dyadic-kernels --example exp2_search -- [SEED] [GENERATIONS] [FILE]`
 //!
 //! Two searches: in exact arithmetic on [0, 1] with +, -, *, /, where the figure is digits of relative error; and with fused multiply-adds on
 //! [-1/2, 1/2], where the constants are then rounded to f32 one by one and the figure is the largest error in ULP over every float of the
-//! interval above 2^-11. The same seed finds the same programs. With a folder, `exp2_front.json` and `images/exp2_front.svg` are written there;
-//! `docs/exp-search.md` tells how to read them.
+//! interval above 2^-11. The same seed finds the same programs. With a file name, they are written there;
+//! `docs/exp-search.md` tells how to read it, and `benches/exp2-plot.ts` draws it.
 
 #![expect(clippy::print_stdout, reason = "a tool reports what it does")]
 
 mod evolve;
 mod fit;
-mod plot;
 mod program;
 mod round;
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use dyadic_testkit::Rng;
 use evolve::{Candidate, MAX_OPERATIONS, Settings, classical, evolve, front};
@@ -55,9 +53,9 @@ fn classical_front(fused: bool, target: &Target) -> Vec<(usize, f64)> {
 fn json(
     exact: &[Candidate],
     target: &Target,
+    known: &[(usize, f64)],
     rounded: &[Rounded],
-    seed: u64,
-    generations: usize,
+    (seed, generations): (u64, usize),
 ) -> String {
     let mut out = format!("{{\n\"seed\":{seed},\"generations\":{generations},\n\"exact\":[");
     for (i, candidate) in exact.iter().enumerate() {
@@ -70,6 +68,11 @@ fn json(
             candidate.program,
             candidate.program.constants
         );
+    }
+    out.push_str("\n],\n\"classical\":[");
+    for (i, &(operations, error)) in known.iter().enumerate() {
+        let (comma, digits) = (if i == 0 { "" } else { "," }, digits(error));
+        let _ = write!(out, "{comma}\n{{\"operations\":{operations},\"digits\":{digits:.3}}}");
     }
     out.push_str("\n],\n\"f32\":[");
     for (i, found) in rounded.iter().enumerate() {
@@ -139,14 +142,8 @@ fn main() -> std::io::Result<()> {
         rounded.push(found);
     }
 
-    if let Some(folder) = arguments.get(2).map(Path::new) {
-        std::fs::write(
-            folder.join("exp2_front.json"),
-            json(&exact, &target, &rounded, seed, generations),
-        )?;
-        let points: Vec<_> = exact.iter().map(|c| (c.cost(), digits(c.error))).collect();
-        let known: Vec<_> = known.iter().map(|&(cost, error)| (cost, digits(error))).collect();
-        std::fs::write(folder.join("images/exp2_front.svg"), plot::svg(&points, &known))?;
+    if let Some(file) = arguments.get(2) {
+        std::fs::write(file, json(&exact, &target, &known, &rounded, (seed, generations)))?;
     }
     Ok(())
 }
@@ -155,37 +152,73 @@ fn main() -> std::io::Result<()> {
 mod tests {
     use dyadic_testkit::Rng;
 
+    use crate::fit::Target;
     use crate::program::Program;
     use crate::round::{error_at, proved_error};
+    use crate::{classical_front, digits};
 
-    /// The programs for f32 of the committed front: `(largest error in ULP, program, constants)`.
-    fn found() -> Vec<(f64, Program, Vec<f32>)> {
-        let text = include_str!("../../../../docs/exp2_front.json");
-        let (_, lines) = text.split_once("\"f32\":[").unwrap();
-        let field = |line: &str, name: &str, end: char| -> String {
-            let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
-            rest.trim_start_matches(['"', '[']).split(end).next().unwrap().to_owned()
-        };
-        lines
-            .lines()
-            .filter(|line| line.starts_with('{'))
-            .map(|line| {
-                let constants = field(line, "constants", ']')
-                    .split(',')
-                    .map(|bits| {
-                        f32::from_bits(u32::from_str_radix(bits.trim_matches('"'), 16).unwrap())
-                    })
-                    .collect();
-                let program = field(line, "program", '"').parse().unwrap();
-                (field(line, "maxUlp", ',').parse().unwrap(), program, constants)
-            })
-            .collect()
+    const FRONT: &str = include_str!("../../../../docs/exp2_front.json");
+
+    /// The programs of a part of the committed front.
+    fn lines(part: &str) -> impl Iterator<Item = &'static str> {
+        let (_, rest) = FRONT.split_once(&format!("\"{part}\":[")).unwrap();
+        let (lines, _) = rest.split_once("\n]").unwrap();
+        lines.lines().filter(|line| line.starts_with('{'))
+    }
+
+    fn field(line: &str, name: &str, end: char) -> String {
+        let (_, rest) = line.split_once(&format!("\"{name}\":")).unwrap();
+        rest.trim_start_matches(['"', '[']).split(end).next().unwrap().to_owned()
+    }
+
+    /// The programs for f32: `(largest error in ULP, program, constants)`.
+    fn found() -> impl Iterator<Item = (f64, Program, Vec<f32>)> {
+        lines("f32").map(|line| {
+            let constants = field(line, "constants", ']')
+                .split(',')
+                .map(|bits| {
+                    f32::from_bits(u32::from_str_radix(bits.trim_matches('"'), 16).unwrap())
+                })
+                .collect();
+            let program = field(line, "program", '"').parse().unwrap();
+            (field(line, "maxUlp", ',').parse().unwrap(), program, constants)
+        })
+    }
+
+    #[test]
+    fn the_committed_programs_have_their_digits() {
+        let target = Target::new(0.0, 1.0, 128);
+        let mut count = 0;
+        for line in lines("exact") {
+            let mut program: Program = field(line, "program", '"').parse().unwrap();
+            program.constants = field(line, "constants", ']')
+                .split(", ")
+                .map(|constant| constant.parse().unwrap())
+                .collect();
+            let operations: usize = field(line, "operations", ',').parse().unwrap();
+            assert_eq!(program.operations.len(), operations, "{program}");
+            let expected: f64 = field(line, "digits", ',').parse().unwrap();
+            let actual = digits(target.largest_error(&program));
+            assert!((actual - expected).abs() < 1e-3, "{program}: {actual} digits");
+            count += 1;
+        }
+        assert!(count > 10);
+    }
+
+    /// `(B(x²) + x) / (B(x²) - x)` of degree 1 and 2, and of degree 2 squared twice: figures of an independent Remez exchange.
+    #[test]
+    fn classical_programs_have_their_known_digits() {
+        let front = classical_front(false, &Target::new(0.0, 1.0, 128));
+        for (operations, known) in [(6, 4.86), (8, 7.40), (10, 11.01)] {
+            let &(_, error) = front.iter().find(|&&(cost, _)| cost == operations).unwrap();
+            assert!((digits(error) - known).abs() < 0.05, "{operations}: {}", digits(error));
+        }
     }
 
     #[test]
     fn the_committed_programs_keep_their_errors_on_a_sample() {
         let mut rng = Rng::new(7);
-        assert!(found().iter().any(|&(error, ..)| error < 1.0), "one within an ULP");
+        assert!(found().any(|(error, ..)| error < 1.0), "one within an ULP");
         for (error, program, constants) in found() {
             for _ in 0..100_000 {
                 let x = rng.uniform(-0.5, 0.5);

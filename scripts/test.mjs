@@ -145,17 +145,28 @@ function isDebian() {
   return existsSync(file) && /^ID=debian$/m.test(readFileSync(file, 'utf8'));
 }
 
+/** Where `arm64-setup.sh` puts the toolchain and the emulator. */
+const arm64Folder = path.join(homedir(), '.cache/dyadic-arm64');
+
+/**
+ * Rust tests as an arm64 CPU would run them.
+ *
+ * @param {string} name
+ * @param {string} cpu
+ * @param {readonly string[]} args After `cargo test`.
+ */
+async function arm64Test(name, cpu, args) {
+  const withToolchain = ['bash', '-c', '. "$0/env" && exec "$@"', arm64Folder];
+  const env = { QEMU_CPU: cpu, CARGO_TARGET_DIR: path.join(root, 'target/arm64') };
+  const target = ['--target', 'aarch64-unknown-linux-gnu'];
+  await cargoTest(`${name} on arm64, ${cpu}`, [...target, ...args], env, withToolchain);
+}
+
 /** The Rust tests as a Raspberry Pi 4, a Raspberry Pi 5 and the emulator's best CPU would run them. */
 async function arm64() {
-  const folder = path.join(homedir(), '.cache/dyadic-arm64');
-  await one('arm64 toolchain', 'bash', ['scripts/arm64-setup.sh', folder]);
+  await one('arm64 toolchain', 'bash', ['scripts/arm64-setup.sh', arm64Folder]);
   if (counts.at(-1)?.failed) return;
-  const withToolchain = ['bash', '-c', '. "$0/env" && exec "$@"', folder];
-  for (const cpu of ['cortex-a72', 'cortex-a76', 'max']) {
-    const args = [...crates, '--tests', '--target', 'aarch64-unknown-linux-gnu'];
-    const env = { QEMU_CPU: cpu, CARGO_TARGET_DIR: path.join(root, 'target/arm64') };
-    await cargoTest(`Rust on arm64, ${cpu}`, args, env, withToolchain);
-  }
+  for (const cpu of ['cortex-a72', 'cortex-a76', 'max']) await arm64Test('Rust', cpu, [...crates, '--tests']);
 }
 
 /** The instruction sets below this CPU's best, whose kernels the tests force. */
@@ -182,6 +193,11 @@ for (const isa of lesserInstructionSets()) {
   // Kernels of every instruction set were compared above; here the layers that choose among them run on each.
   const programs = ['-p', 'dyadic-tensor', '--test', 'products', '-p', 'dyadic-model', '--test', 'engine'];
   await cargoTest(`Rust, DYADIC_ISA=${isa}`, programs, { DYADIC_ISA: isa });
+}
+if (!options.full && existsSync(path.join(arm64Folder, 'env'))) {
+  // A sample: the modules whose kernels are written once over lanes.
+  const modules = ['softmax', 'activation', 'norm', 'rope', 'attention'].map((name) => `${name}::`);
+  await arm64Test('Kernels over lanes', 'cortex-a72', ['-p', 'dyadic-kernels', '--lib', '--', ...modules]);
 }
 await vitest('TypeScript');
 

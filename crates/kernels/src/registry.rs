@@ -69,6 +69,42 @@ impl KernelInfo {
     }
 }
 
+/// The table of an op with a kernel for each instruction set; those of other architectures need not exist.
+macro_rules! op_table {
+    ($name:literal, scalar: $scalar:expr, avx2: $avx2:expr, avx512: $avx512:expr $(, neon: $neon:expr)?) => {
+        $crate::registry::Op {
+            name: $name,
+            kernels: &[
+                $crate::registry::Kernel {
+                    name: concat!($name, "__scalar"),
+                    isa: $crate::isa::Isa::Scalar,
+                    function: $scalar,
+                },
+                #[cfg(target_arch = "x86_64")]
+                $crate::registry::Kernel {
+                    name: concat!($name, "__avx2"),
+                    isa: $crate::isa::Isa::Avx2,
+                    function: $avx2,
+                },
+                #[cfg(target_arch = "x86_64")]
+                $crate::registry::Kernel {
+                    name: concat!($name, "__avx512"),
+                    isa: $crate::isa::Isa::Avx512,
+                    function: $avx512,
+                },
+                $(#[cfg(target_arch = "aarch64")]
+                $crate::registry::Kernel {
+                    name: concat!($name, "__neon"),
+                    isa: $crate::isa::Isa::Neon,
+                    function: $neon,
+                },)?
+            ],
+        }
+    };
+}
+
+pub(crate) use op_table;
+
 /// Declares [`Kernels`]: one line an op, `field: op module :: OP static, function type`, then one line for each family of ops that share a
 /// function type, `field: op module :: OPS static array, function type`.
 macro_rules! kernel_set {

@@ -2,9 +2,8 @@
 
 use super::{lanes, scalar};
 use crate::exp::{lanes as exp_lanes, scalar as exp_scalar};
-use crate::isa::Isa;
 use crate::lanes::{Lanes, Unary, canonical, map};
-use crate::registry::{Kernel, Kernels, Op};
+use crate::registry::{Kernels, Op, op_table};
 use crate::sin_cos::{lanes as sin_cos_lanes, scalar as sin_cos_scalar};
 
 /// A function of one argument that is applied to each element.
@@ -192,22 +191,7 @@ macro_rules! op {
             // SAFETY: this function has the features that the token stands for.
             map_lanes::<_, $type>(unsafe { crate::lanes::Neon::new() }, x, out);
         }
-        Op {
-            name: $name,
-            kernels: &[
-                Kernel {
-                    name: concat!($name, "__scalar"),
-                    isa: Isa::Scalar,
-                    function: map_scalar::<$type>,
-                },
-                #[cfg(target_arch = "x86_64")]
-                Kernel { name: concat!($name, "__avx2"), isa: Isa::Avx2, function: avx2 },
-                #[cfg(target_arch = "x86_64")]
-                Kernel { name: concat!($name, "__avx512"), isa: Isa::Avx512, function: avx512 },
-                #[cfg(target_arch = "aarch64")]
-                Kernel { name: concat!($name, "__neon"), isa: Isa::Neon, function: neon },
-            ],
-        }
+        op_table!($name, scalar: map_scalar::<$type>, avx2: avx2, avx512: avx512, neon: neon)
     }};
 }
 

@@ -76,28 +76,7 @@ macro_rules! loop_op {
                 $body($($arg),*)
             }
             // NEON belongs to the base of 64-bit Arm: the specification is compiled with it.
-            $crate::registry::Op {
-                name: $name,
-                kernels: &[
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__scalar"),
-                        isa: $crate::isa::Isa::Scalar,
-                        function: scalar,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__avx2"),
-                        isa: $crate::isa::Isa::Avx2,
-                        function: avx2,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__avx512"),
-                        isa: $crate::isa::Isa::Avx512,
-                        function: avx512,
-                    },
-                ],
-            }
+            $crate::registry::op_table!($name, scalar: scalar, avx2: avx2, avx512: avx512)
         };
     };
 }

@@ -298,34 +298,7 @@ macro_rules! lane_op {
                 let lanes = unsafe { $crate::lanes::Neon::new() };
                 $lanes(lanes, $($arg),*)
             }
-            $crate::registry::Op {
-                name: $name,
-                kernels: &[
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__scalar"),
-                        isa: $crate::isa::Isa::Scalar,
-                        function: $scalar,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__avx2"),
-                        isa: $crate::isa::Isa::Avx2,
-                        function: avx2,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__avx512"),
-                        isa: $crate::isa::Isa::Avx512,
-                        function: avx512,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    $crate::registry::Kernel {
-                        name: concat!($name, "__neon"),
-                        isa: $crate::isa::Isa::Neon,
-                        function: neon,
-                    },
-                ],
-            }
+            $crate::registry::op_table!($name, scalar: $scalar, avx2: avx2, avx512: avx512, neon: neon)
         };
     };
 }

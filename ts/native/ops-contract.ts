@@ -2,6 +2,17 @@
 
 import type { NativeError } from './contract.ts';
 
+/** Numbers in the memory of a tensor. */
+export interface NativeElements {
+  bytes: Uint8Array;
+  /** 0: f32, 1: f16, 2: bf16, 3: integers of 8 bits, signed where they are read, unsigned where they are written. */
+  kind: number;
+  /** What integers are multiplied by. */
+  scale: number;
+}
+
+export type NativeOperand = Float32Array | NativeElements;
+
 export interface NativeSoftmax {
   rowLength: number;
   inner: number;
@@ -34,10 +45,10 @@ export interface NativeAttention {
 
 /** `x` and `out` are one array or have no element in common, else the call throws `ERR_OVERLAP`. */
 export interface NativeOps {
-  softmaxRows(x: Float32Array, out: Float32Array, rowLength: number, code: number, threads: number): void;
-  softmaxAxisOf(x: Float32Array, out: Float32Array, options: NativeSoftmax): void;
+  softmaxRows(x: NativeOperand, out: NativeOperand, rowLength: number, code: number, threads: number): void;
+  softmaxAxisOf(x: NativeOperand, out: NativeOperand, options: NativeSoftmax): void;
   /** Fulfilled with what went wrong, or null. */
-  softmaxAsync(x: Float32Array, out: Float32Array, options: NativeSoftmax): Promise<NativeError | null>;
+  softmaxAsync(x: NativeOperand, out: NativeOperand, options: NativeSoftmax): Promise<NativeError | null>;
   /** The best of some calls on one row, in seconds. */
   timeSoftmax(
     x: Float32Array,
@@ -47,19 +58,19 @@ export interface NativeOps {
     threads: number,
     calls: number,
   ): number;
-  logSumExp(x: Float32Array, rowLength: number, out: Float64Array): void;
-  crossEntropy(logits: Float32Array, targets: Uint32Array, out: Float64Array): void;
+  logSumExp(x: NativeOperand, rowLength: number, out: Float64Array): void;
+  crossEntropy(logits: NativeOperand, targets: Uint32Array, out: Float64Array): void;
   topK(x: Float32Array, out: Uint32Array): void;
-  applyFunction(code: number, x: Float32Array, out: Float32Array): void;
+  applyFunction(code: number, x: NativeOperand, out: NativeOperand): void;
   layerNorm(
-    x: Float32Array,
+    x: NativeOperand,
     weight: Float32Array,
     bias: Float32Array,
     epsilon: number,
-    out: Float32Array,
+    out: NativeOperand,
   ): void;
-  rmsNorm(x: Float32Array, weight: Float32Array, epsilon: number, out: Float32Array): void;
-  l2Norm(x: Float32Array, rowLength: number, epsilon: number, out: Float32Array): void;
+  rmsNorm(x: NativeOperand, weight: Float32Array, epsilon: number, out: NativeOperand): void;
+  l2Norm(x: NativeOperand, rowLength: number, epsilon: number, out: NativeOperand): void;
   addRmsNorm(
     residual: Float32Array,
     delta: Float32Array,

@@ -1,8 +1,10 @@
 import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
+import type { NativeOperand } from '../native/ops-contract.ts';
 import { choiceOption, openOptions } from '../options.ts';
 import { Tensor } from '../tensor.ts';
-import { float32, likeTensor, type Operand, outputOf } from './arrays.ts';
+import { float32, type Operand, outputOf } from './arrays.ts';
+import { mapTensor } from './tensors.ts';
 
 /**
  * How exact a function is. `'1ulp'`: the exponential in it is within one unit in the last place; `'fast'`: within 2.2; `'bf16'`: within
@@ -49,12 +51,14 @@ function elementwise(name: (typeof FUNCTIONS)[number]): ElementwiseFunction {
   function call(x: Float32Array, options?: FunctionOptions): Float32Array;
   function call<F extends string>(x: Tensor<F>, options?: FunctionOptions): Tensor<F>;
   function call(x: Operand, options?: FunctionOptions): Operand {
-    if (x instanceof Tensor) return likeTensor(x, call(x.toFloat32(), options));
-    float32(x, 'x');
-    const raw = openOptions(options, name, ['accuracy', 'out']);
+    const raw = openOptions(options, name, x instanceof Tensor ? ['accuracy'] : ['accuracy', 'out']);
     const accuracy = choiceOption(raw, 'accuracy', ACCURACIES) ?? '1ulp';
-    const out = outputOf(raw.out, x.length);
-    callNative(() => native().applyFunction(code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy), x, out));
+    const all = code + FUNCTIONS.length * ACCURACIES.indexOf(accuracy);
+    const run = (from: NativeOperand, to: NativeOperand) =>
+      callNative(() => native().applyFunction(all, from, to));
+    if (x instanceof Tensor) return mapTensor(x, run);
+    const out = outputOf(raw.out, float32(x, 'x').length);
+    run(x, out);
     return out;
   }
   return call;

@@ -1,9 +1,11 @@
 import { callNative } from '../formats.ts';
 import { native } from '../native/load.ts';
+import type { NativeOperand } from '../native/ops-contract.ts';
 import { integerOption, numberOption, openOptions } from '../options.ts';
 import { shapeError } from '../tensor/shape.ts';
 import { Tensor } from '../tensor.ts';
-import { float32, likeTensor, type Operand, outputOf } from './arrays.ts';
+import { float32, type Operand, outputOf } from './arrays.ts';
+import { mapTensor } from './tensors.ts';
 
 /** Options of a normalisation. */
 export interface NormOptions {
@@ -13,19 +15,31 @@ export interface NormOptions {
   out?: Float32Array;
 }
 
-function open(options: NormOptions | undefined, name: string, x: Float32Array) {
-  float32(x, 'x');
-  const raw = openOptions(options, name, ['epsilon', 'out', 'rowLength']);
-  return {
-    raw,
-    epsilon: numberOption(raw, 'epsilon', 0, Number.MAX_VALUE) ?? 1e-5,
-    out: outputOf(raw.out, x.length),
-  };
+/** Runs a normalisation with its epsilon. */
+type Normalize = (x: NativeOperand, epsilon: number, out: NativeOperand) => void;
+
+/** The rows of an array or a tensor normalised; a row has `rowLength` elements, or all. */
+function normalize(
+  x: Operand,
+  options: NormOptions | undefined,
+  name: string,
+  rowLength: number | undefined,
+  run: Normalize,
+): Operand {
+  const raw = openOptions(options, name, x instanceof Tensor ? ['epsilon'] : ['epsilon', 'out']);
+  const epsilon = numberOption(raw, 'epsilon', 0, Number.MAX_VALUE) ?? 1e-5;
+  const elements = x instanceof Tensor ? x.size : float32(x, 'x').length;
+  assertRows(elements, rowLength ?? elements);
+  const call = (from: NativeOperand, to: NativeOperand) => callNative(() => run(from, epsilon, to));
+  if (x instanceof Tensor) return mapTensor(x, call);
+  const out = outputOf(raw.out, x.length);
+  call(x, out);
+  return out;
 }
 
-function assertRows(x: Float32Array, rowLength: number): void {
-  if (rowLength === 0 ? x.length > 0 : x.length % rowLength !== 0)
-    throw shapeError(`${x.length} elements are no whole number of rows of ${rowLength}`);
+function assertRows(elements: number, rowLength: number): void {
+  if (rowLength === 0 ? elements > 0 : elements % rowLength !== 0)
+    throw shapeError(`${elements} elements are no whole number of rows of ${rowLength}`);
 }
 
 /**
@@ -47,12 +61,10 @@ export function layerNorm<F extends string>(
   options?: Omit<NormOptions, 'out'>,
 ): Tensor<F>;
 export function layerNorm(x: Operand, weight: Operand, bias: Operand, options?: NormOptions): Operand {
-  if (x instanceof Tensor) return likeTensor(x, layerNorm(x.toFloat32(), weight, bias, options));
-  const { epsilon, out } = open(options, 'layerNorm', x);
   const [w, b] = [float32(weight, 'weight'), float32(bias, 'bias')];
-  assertRows(x, w.length);
-  callNative(() => native().layerNorm(x, w, b, epsilon, out));
-  return out;
+  return normalize(x, options, 'layerNorm', w.length, (from, epsilon, out) =>
+    native().layerNorm(from, w, b, epsilon, out),
+  );
 }
 
 /**
@@ -68,12 +80,10 @@ export function rmsNorm<F extends string>(
   options?: Omit<NormOptions, 'out'>,
 ): Tensor<F>;
 export function rmsNorm(x: Operand, weight: Operand, options?: NormOptions): Operand {
-  if (x instanceof Tensor) return likeTensor(x, rmsNorm(x.toFloat32(), weight, options));
-  const { epsilon, out } = open(options, 'rmsNorm', x);
   const w = float32(weight, 'weight');
-  assertRows(x, w.length);
-  callNative(() => native().rmsNorm(x, w, epsilon, out));
-  return out;
+  return normalize(x, options, 'rmsNorm', w.length, (from, epsilon, out) =>
+    native().rmsNorm(from, w, epsilon, out),
+  );
 }
 
 /**
@@ -87,9 +97,12 @@ export function addRmsNorm(
   weight: Operand,
   options?: NormOptions,
 ): Float32Array {
-  const { epsilon, out } = open(options, 'addRmsNorm', residual);
+  float32(residual, 'residual');
+  const raw = openOptions(options, 'addRmsNorm', ['epsilon', 'out']);
+  const epsilon = numberOption(raw, 'epsilon', 0, Number.MAX_VALUE) ?? 1e-5;
+  const out = outputOf(raw.out, residual.length);
   const [added, w] = [float32(delta, 'delta'), float32(weight, 'weight')];
-  assertRows(residual, w.length);
+  assertRows(residual.length, w.length);
   callNative(() => native().addRmsNorm(residual, added, w, epsilon, out));
   return out;
 }
@@ -106,10 +119,9 @@ export function l2Norm<F extends string>(
   options?: { epsilon?: number; rowLength?: number },
 ): Tensor<F>;
 export function l2Norm(x: Operand, options?: NormOptions & { rowLength?: number }): Operand {
-  if (x instanceof Tensor) return likeTensor(x, l2Norm(x.toFloat32(), options));
-  const { raw, epsilon, out } = open(options, 'l2Norm', x);
-  const rowLength = integerOption(raw, 'rowLength', 1, 2 ** 32 - 1) ?? x.length;
-  assertRows(x, rowLength);
-  callNative(() => native().l2Norm(x, rowLength, epsilon, out));
-  return out;
+  const { rowLength: given, ...rest } = openOptions(options, 'l2Norm', ['rowLength', 'epsilon', 'out']);
+  const rowLength = integerOption({ rowLength: given }, 'rowLength', 1, 2 ** 32 - 1);
+  return normalize(x, rest, 'l2Norm', rowLength, (from, epsilon, out) =>
+    native().l2Norm(from, rowLength ?? (x instanceof Tensor ? x.size : x.length), epsilon, out),
+  );
 }

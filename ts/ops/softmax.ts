@@ -1,11 +1,12 @@
 import { DyadicError, fromNative } from '../errors.ts';
-import { callNative } from '../formats.ts';
+import { callNative, parseFormat } from '../formats.ts';
 import { native } from '../native/load.ts';
-import type { NativeSoftmax } from '../native/ops-contract.ts';
+import type { NativeOperand, NativeSoftmax } from '../native/ops-contract.ts';
 import { choiceOption, integerOption, numberOption, openOptions, optionError } from '../options.ts';
 import { shapeError } from '../tensor/shape.ts';
 import { Tensor } from '../tensor.ts';
-import { axisOf, float32, integers, likeTensor, type Operand, outputOf, whileBusy } from './arrays.ts';
+import { axisOf, float32, integers, type Operand, outputOf, whileBusy } from './arrays.ts';
+import { nativeOperand, probabilities, resultOf } from './tensors.ts';
 
 /** The algorithms of {@link softmax}, by the numbers that the native half knows them by. */
 export const SOFTMAX_ALGORITHMS = ['auto', 'twoPass', 'recompute', 'reload', 'online'] as const;
@@ -58,8 +59,7 @@ export interface SoftmaxOptions {
   threads?: number;
 }
 
-const OPTIONS = [
-  'shape',
+const TENSOR_OPTIONS = [
   'axis',
   'algorithm',
   'scale',
@@ -70,9 +70,9 @@ const OPTIONS = [
   'sink',
   'emptyRow',
   'infiniteRow',
-  'out',
   'threads',
 ];
+const OPTIONS = ['shape', 'out', ...TENSOR_OPTIONS];
 const EMPTY_ROWS = ['zeros', 'nan', 'uniform'] as const;
 const INFINITE_ROWS = ['nan', 'oneHot'] as const;
 const LOGARITHM = 1 << 3;
@@ -82,7 +82,6 @@ const LARGEST = 3.4028234663852886e38;
 
 /** A checked call. `full` is there where it asks for more than the rows themselves. */
 interface Call {
-  out: Float32Array;
   rowLength: number;
   code: number;
   threads: number;
@@ -92,13 +91,12 @@ interface Call {
 /** Options that only the full call knows. */
 const FULL = ['scale', 'softCap', 'mask', 'causalOffset', 'lengths', 'sink'] as const;
 
-function prepare(x: Float32Array, options: SoftmaxOptions, name: string, code: number): Call {
-  const raw = openOptions(options, name, OPTIONS);
-  const axis = axisOf(x.length, raw.shape, integerOption(raw, 'axis', -32, 31));
+/** The call on so many elements. */
+function prepare(elements: number, raw: Readonly<Record<string, unknown>>, code: number): Call {
+  const axis = axisOf(elements, raw.shape, integerOption(raw, 'axis', -32, 31));
   const index = (choices: readonly string[], choice: string | undefined) =>
     choice === undefined ? 0 : choices.indexOf(choice);
   const call: Call = {
-    out: outputOf(raw.out, x.length),
     rowLength: axis.length,
     code:
       code |
@@ -128,11 +126,19 @@ function prepare(x: Float32Array, options: SoftmaxOptions, name: string, code: n
     call.full.queries = axis.queries;
     call.full.causalOffset = causalOffset;
   }
-  const { mask } = options;
+  const { mask } = raw;
   if (mask instanceof Float32Array) call.full.additive = float32(mask, 'mask');
   else if (mask instanceof Uint8Array) call.full.keep = mask;
   else if (mask !== undefined) throw optionError('mask', 'a Float32Array or a Uint8Array', mask);
   return call;
+}
+
+function compute(x: NativeOperand, out: NativeOperand, { rowLength, code, threads, full }: Call): void {
+  callNative(() =>
+    full === undefined
+      ? native().softmaxRows(x, out, rowLength, code, threads)
+      : native().softmaxAxisOf(x, out, full),
+  );
 }
 
 /** Whether nothing but `out` is given: such a call of 1000 elements takes 1 µs, half of which the full check would cost again. */
@@ -141,21 +147,39 @@ function onlyOut(options: object): boolean {
   return true;
 }
 
-/** Options of a call on a tensor, which has a shape of its own and gives a new tensor. */
-export type TensorSoftmaxOptions = Omit<SoftmaxOptions, 'shape' | 'out'>;
+/** Formats that a result may have beside that of the tensor. */
+export type SoftmaxFormat = 'f32' | 'f16' | 'bf16' | 'uint8';
 
-function run(x: Operand, options: SoftmaxOptions | undefined, name: string, code: number): Operand {
-  if (x instanceof Tensor)
-    return likeTensor(x, runOnValues(x.toFloat32(), { ...options, shape: x.shape }, name, code));
-  return runOnValues(x, options, name, code);
+const LOGARITHM_FORMATS = ['f32', 'f16', 'bf16'] as const;
+const FORMATS = [...LOGARITHM_FORMATS, 'uint8'] as const;
+
+/** Options of a call on a tensor, which has a shape of its own and gives a new tensor. */
+export interface TensorSoftmaxOptions<G extends string = string>
+  extends Omit<SoftmaxOptions, 'shape' | 'out'> {
+  /**
+   * The format of the result; that of the tensor where absent. `'uint8'` holds the nearest multiples of 1/255, and is not for logarithms. f16, bf16 and
+   * 8-bit integers with at most one scale are read, and these formats written, in registers.
+   */
+  format?: G & SoftmaxFormat;
 }
 
-function runOnValues(
-  x: Float32Array,
-  options: SoftmaxOptions | undefined,
-  name: string,
-  code: number,
-): Float32Array {
+function prepareTensor(x: Tensor, options: TensorSoftmaxOptions | undefined, name: string, code: number) {
+  const raw = openOptions(options, name, [...TENSOR_OPTIONS, 'format']);
+  const format = choiceOption(raw, 'format', code === LOGARITHM ? LOGARITHM_FORMATS : FORMATS);
+  const call = prepare(x.size, { ...raw, shape: x.shape }, code);
+  const result =
+    format === 'uint8'
+      ? probabilities(x.shape, parseFormat(format))
+      : resultOf(x.shape, format === undefined ? x.format : parseFormat(format));
+  return { from: nativeOperand(x, 'x'), call, ...result };
+}
+
+function run(x: Operand, options: SoftmaxOptions | undefined, name: string, code: number): Operand {
+  if (x instanceof Tensor) {
+    const { from, out, call, tensor } = prepareTensor(x, options, name, code);
+    compute(from, out, call);
+    return tensor();
+  }
   float32(x, 'x');
   if (x.length <= MOST_INDEX && (options === undefined || onlyOut(options))) {
     const out = outputOf(options?.out, x.length);
@@ -166,12 +190,9 @@ function runOnValues(
     }
     return out;
   }
-  const { out, rowLength, threads, full, code: all } = prepare(x, options ?? {}, name, code);
-  callNative(() =>
-    full === undefined
-      ? native().softmaxRows(x, out, rowLength, all, threads)
-      : native().softmaxAxisOf(x, out, full),
-  );
+  const raw = openOptions(options, name, OPTIONS);
+  const out = outputOf(raw.out, x.length);
+  compute(x, out, prepare(x.length, raw, code));
   return out;
 }
 
@@ -188,8 +209,11 @@ function runOnValues(
  * @throws DyadicError `ERR_OPTION`, `ERR_SHAPE`, `ERR_OVERLAP`, `ERR_BUSY`.
  */
 export function softmax(x: Float32Array, options?: SoftmaxOptions): Float32Array;
-/** Of a tensor: a tensor of the same format. */
-export function softmax<F extends string>(x: Tensor<F>, options?: TensorSoftmaxOptions): Tensor<F>;
+/** Of a tensor: a tensor. */
+export function softmax<F extends string, G extends string = F>(
+  x: Tensor<F>,
+  options?: TensorSoftmaxOptions<G>,
+): Tensor<G>;
 export function softmax(x: Operand, options?: SoftmaxOptions): Operand {
   return run(x, options, 'softmax', 0);
 }
@@ -200,8 +224,11 @@ export function softmax(x: Operand, options?: SoftmaxOptions): Operand {
  * @throws DyadicError as {@link softmax}.
  */
 export function logSoftmax(x: Float32Array, options?: SoftmaxOptions): Float32Array;
-/** Of a tensor: a tensor of the same format. */
-export function logSoftmax<F extends string>(x: Tensor<F>, options?: TensorSoftmaxOptions): Tensor<F>;
+/** Of a tensor: a tensor. */
+export function logSoftmax<F extends string, G extends string = F>(
+  x: Tensor<F>,
+  options?: TensorSoftmaxOptions<G>,
+): Tensor<G>;
 export function logSoftmax(x: Operand, options?: SoftmaxOptions): Operand {
   return run(x, options, 'logSoftmax', LOGARITHM);
 }
@@ -213,18 +240,20 @@ export function logSoftmax(x: Operand, options?: SoftmaxOptions): Operand {
  * @throws DyadicError as {@link softmax}.
  */
 export async function softmaxAsync(x: Float32Array, options?: SoftmaxOptions): Promise<Float32Array>;
-/** Of a tensor: a tensor of the same format. */
-export async function softmaxAsync<F extends string>(
+/** Of a tensor: a tensor. */
+export async function softmaxAsync<F extends string, G extends string = F>(
   x: Tensor<F>,
-  options?: TensorSoftmaxOptions,
-): Promise<Tensor<F>>;
+  options?: TensorSoftmaxOptions<G>,
+): Promise<Tensor<G>>;
 export async function softmaxAsync(operand: Operand, options: SoftmaxOptions = {}): Promise<Operand> {
   if (operand instanceof Tensor) {
-    const shape = operand.shape;
-    return likeTensor(operand, await softmaxAsync(operand.toFloat32(), { ...options, shape }));
+    const { from, out, call, tensor } = prepareTensor(operand, options, 'softmaxAsync', 0);
+    await computeAsync(from, out, call);
+    return tensor();
   }
   const x = float32(operand, 'x');
-  const { out, rowLength, code, threads, full } = prepare(x, options, 'softmaxAsync', 0);
+  const raw = openOptions(options, 'softmaxAsync', OPTIONS);
+  const out = outputOf(raw.out, x.length);
   const overlap =
     x.buffer === out.buffer &&
     x.byteOffset < out.byteOffset + out.byteLength &&
@@ -234,10 +263,15 @@ export async function softmaxAsync(operand: Operand, options: SoftmaxOptions = {
       'ERR_OVERLAP',
       'x and out overlap: they must be the same array, or have no element in common',
     );
-  const arrays = full?.additive === undefined ? [x, out] : [x, out, full.additive];
-  const call = full ?? { rowLength, inner: 1, code, threads, scale: 1 };
-  await whileBusy(arrays, () => native().softmaxAsync(x, out, call));
+  await computeAsync(x, out, prepare(x.length, raw, 0));
   return out;
+}
+
+async function computeAsync(x: NativeOperand, out: NativeOperand, call: Call): Promise<void> {
+  const { rowLength, code, threads } = call;
+  const full = call.full ?? { rowLength, inner: 1, code, threads, scale: 1 };
+  const arrays = [x, out, full.additive].filter((array) => array instanceof Float32Array);
+  await whileBusy(arrays, () => native().softmaxAsync(x, out, full));
 }
 
 /** `ln(sum e^x)` of a whole array: read once, nothing written. NaN where an element is NaN or +Infinity. */
@@ -245,10 +279,11 @@ export function logSumExp(x: Operand): number;
 /** Of each row of the last axis. */
 export function logSumExp(x: Operand, options: { shape: readonly number[] }): Float64Array;
 export function logSumExp(operand: Operand, options?: { shape: readonly number[] }): number | Float64Array {
-  const x = float32(operand, 'x');
+  const x = nativeOperand(operand, 'x');
+  const elements = operand instanceof Tensor ? operand.size : operand.length;
   const raw = openOptions(options, 'logSumExp', ['shape']);
-  const { length } = axisOf(x.length, raw.shape, -1);
-  const out = new Float64Array(raw.shape === undefined ? 1 : x.length / Math.max(length, 1));
+  const { length } = axisOf(elements, raw.shape, -1);
+  const out = new Float64Array(raw.shape === undefined ? 1 : elements / Math.max(length, 1));
   if (length > 0) callNative(() => native().logSumExp(x, length, out));
   else out.fill(Number.NEGATIVE_INFINITY);
   return raw.shape === undefined ? (out[0] ?? Number.NaN) : out;
@@ -263,10 +298,11 @@ export function crossEntropy(logits: Operand, target: number): number;
 /** One row of `logits` for each target. */
 export function crossEntropy(logits: Operand, targets: ArrayLike<number>): Float64Array;
 export function crossEntropy(operand: Operand, target: number | ArrayLike<number>): number | Float64Array {
-  const logits = float32(operand, 'logits');
+  const logits = nativeOperand(operand, 'logits');
+  const elements = operand instanceof Tensor ? operand.size : operand.length;
   const targets = integers(typeof target === 'number' ? [target] : target, 'target', MOST_INDEX);
-  if (targets.length === 0 ? logits.length > 0 : logits.length % targets.length !== 0)
-    throw shapeError(`${logits.length} logits are not ${targets.length} rows`);
+  if (targets.length === 0 ? elements > 0 : elements % targets.length !== 0)
+    throw shapeError(`${elements} logits are not ${targets.length} rows`);
   const out = new Float64Array(targets.length);
   callNative(() => native().crossEntropy(logits, targets, out));
   return typeof target === 'number' ? (out[0] ?? Number.NaN) : out;

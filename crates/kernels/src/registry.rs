@@ -176,6 +176,7 @@ kernel_set! {
     log_bessel_k: crate::bessel::LOG_BESSEL_K as crate::bessel::LogBesselKFn;
     matmul_codes: crate::matmul::weight_only::OP as crate::matmul::weight_only::MatmulCodesFn;
     max: crate::softmax::MAX as crate::softmax::MaxFn;
+    narrow_u8: crate::softmax::NARROW_U8 as crate::softmax::NarrowU8Fn;
     online_sum: crate::softmax::ONLINE_SUM as crate::softmax::OnlineSumFn;
     quantize_activations: crate::quantize_activations::OP as crate::quantize_activations::QuantizeActivationsFn;
     rms_norm: crate::norm::RMS_NORM as crate::norm::RmsNormFn;
@@ -217,6 +218,7 @@ kernel_set! {
     shiftmax_i16: crate::integer::softmax::SHIFTMAX_I16 as crate::integer::softmax::ShiftmaxI16Fn;
     softmax_u8: crate::integer::softmax::SOFTMAX_U8 as crate::integer::softmax::SoftmaxU8Fn;
     softmax_u15: crate::integer::softmax::SOFTMAX_U15 as crate::integer::softmax::SoftmaxU15Fn;
+    widen_i8: crate::softmax::WIDEN_I8 as crate::softmax::WidenI8Fn;
     weighted_sum: crate::integer::attention::WEIGHTED_SUM as crate::integer::attention::WeightedSumFn;
     [families]
     byte_lut: crate::matmul::byte_lut::OPS as crate::matmul::byte_lut::ByteLutFn;

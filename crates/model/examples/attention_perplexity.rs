@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use dyadic_formats::lmul::{LMul, LMulVariant};
 use dyadic_kernels::Kernels;
-use dyadic_kernels::softmax::serial;
+use dyadic_kernels::softmax::{Source, serial};
 use dyadic_model::ModelError;
 use dyadic_model::decoder::{BatchEntry, Decoder, LogitRows, Scratch};
 use dyadic_model::gguf::GgufFile;
@@ -35,7 +35,7 @@ fn perplexity(
         let logits = scratch.take_logits();
         let rows = logits.chunks_exact(decoder.vocabulary_size());
         for (row, &next) in rows.zip(&tokens[1..]) {
-            nats += kernels.cross_entropy(row, next as usize, &serial);
+            nats += kernels.cross_entropy(Source::F32(row), next as usize, &serial);
             count += 1.0;
         }
         scratch.return_logits(logits);

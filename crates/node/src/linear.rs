@@ -15,7 +15,7 @@ use crate::error::{Result, guard};
 use crate::format::NativeFormat;
 use crate::hub::NativeError;
 use crate::machine::machine;
-use crate::ops::output;
+use crate::operands::output;
 use crate::tensor::NativeTensor;
 
 /// A matrix of weights, packed for the kernels of this CPU.

@@ -3,6 +3,7 @@
 use dyadic_kernels::Kernels;
 use dyadic_kernels::activation::{Accuracy, Function};
 use dyadic_kernels::rope::{RopePairing, RopeTable};
+use dyadic_kernels::softmax::{Source, Target};
 
 use crate::TensorError;
 use crate::pool::Pool;
@@ -10,7 +11,7 @@ use crate::pool::Pool;
 /// Elements of a task: about 10 µs of work for the cheapest function.
 const TASK: usize = 32 << 10;
 
-/// Elements that an operation in place copies at a time, where rows are shorter.
+/// Elements that an operation in place copies at a time, and one between other types converts, where rows are shorter.
 const BLOCK: usize = 4096;
 
 /// What an operation over rows reads and writes.
@@ -20,6 +21,8 @@ pub enum Io<'a> {
     Apart(&'a [f32], &'a mut [f32]),
     /// Within one array.
     InPlace(&'a mut [f32]),
+    /// From one type to another: through f32, a few rows at a time.
+    Converted(Source<'a>, Target<'a>),
 }
 
 impl Io<'_> {
@@ -28,6 +31,7 @@ impl Io<'_> {
     pub fn len(&self) -> usize {
         match self {
             Self::Apart(_, out) | Self::InPlace(out) => out.len(),
+            Self::Converted(_, out) => out.len(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Io<'_> {
     /// Calls `body(input, output)` with whole rows of `row_len` elements, as many at once as is convenient.
     fn for_each_rows(
         self,
+        kernels: &Kernels,
         (pool, threads): (&Pool, usize),
         row_len: usize,
         body: impl Fn(&[f32], &mut [f32]) + Sync,
@@ -48,6 +53,7 @@ impl Io<'_> {
         let len = self.len();
         TensorError::check_length("rows, the last of them", 0, len % row_len)?;
         let least = TASK.div_ceil(row_len);
+        let block = row_len * (BLOCK / row_len).max(1);
         match self {
             Self::Apart(x, out) => {
                 TensorError::check_length("output", x.len(), out.len())?;
@@ -56,13 +62,29 @@ impl Io<'_> {
                 });
             }
             Self::InPlace(x) => {
-                let block = row_len * (BLOCK / row_len).max(1);
                 pool.for_each_rows(threads, x, row_len, least, |_, x| {
                     let mut copy = vec![0.0; block.min(x.len())];
                     for out in x.chunks_mut(block) {
                         let input = &mut copy[..out.len()];
                         input.copy_from_slice(out);
                         body(input, out);
+                    }
+                });
+            }
+            Self::Converted(x, out) => {
+                TensorError::check_length("output", x.len(), out.len())?;
+                let task = row_len * least;
+                let mut tasks: Vec<_> = out.chunks(task).into_iter().map(Some).collect();
+                pool.for_each_mut(threads, &mut tasks, |index, out| {
+                    let mut buffer = vec![0.0; 2 * block.min(task)];
+                    let (input, result) = buffer.split_at_mut(block.min(task));
+                    let mut start = index * task;
+                    for out in out.take().map(|out| out.chunks(block)).unwrap_or_default() {
+                        let (input, result) = (&mut input[..out.len()], &mut result[..out.len()]);
+                        kernels.widen(x.slice(start..start + out.len()), input);
+                        start += out.len();
+                        body(input, result);
+                        kernels.narrow(result, out);
                     }
                 });
             }
@@ -81,7 +103,7 @@ pub fn apply(
     (function, accuracy): (Function, Accuracy),
     io: Io<'_>,
 ) -> Result<(), TensorError> {
-    io.for_each_rows(pool, 1, |x, out| kernels.apply(function, accuracy, x, out))
+    io.for_each_rows(kernels, pool, 1, |x, out| kernels.apply(function, accuracy, x, out))
 }
 
 /// A normalisation of rows.
@@ -125,7 +147,7 @@ pub fn normalize(
         }
         Norm::L2 { row_len } => row_len,
     };
-    io.for_each_rows(pool, row_len, |x, out| {
+    io.for_each_rows(kernels, pool, row_len, |x, out| {
         for (x, out) in x.chunks_exact(row_len).zip(out.chunks_exact_mut(row_len)) {
             match norm {
                 Norm::Rms { weight } => kernels.rms_norm(x, weight, eps, out),
@@ -248,6 +270,34 @@ mod tests {
         ulp::assert_same_bits(&out, &expected, "gelu in place");
         apply(kernels(), (&pool, 3), gelu, Io::Apart(&x, &mut out)).unwrap();
         ulp::assert_same_bits(&out, &expected, "gelu apart");
+    }
+
+    /// The bits of f32 in between.
+    #[test]
+    fn other_types_are_converted_on_the_way() {
+        let mut rng = Rng::new(4);
+        let pool = Pool::new(NonZeroUsize::new(3).unwrap());
+        let weight = rng.normal_vec(50, 1.0);
+        for rows in [0, 1, 90, 3000] {
+            let mut narrow = vec![0; 50 * rows];
+            kernels().narrow(&rng.normal_vec(50 * rows, 2.0), Target::F16(&mut narrow));
+            let mut wide = vec![0.0; narrow.len()];
+            kernels().widen(Source::F16(&narrow), &mut wide);
+            let (mut f32, mut expected) = (vec![0.0; wide.len()], vec![0; wide.len()]);
+            let mut out = vec![7; wide.len()];
+            let gelu = (Function::Gelu, Accuracy::OneUlp);
+            apply(kernels(), (&pool, 3), gelu, Io::Apart(&wide, &mut f32)).unwrap();
+            kernels().narrow(&f32, Target::Bf16(&mut expected));
+            let io = Io::Converted(Source::F16(&narrow), Target::Bf16(&mut out));
+            apply(kernels(), (&pool, 3), gelu, io).unwrap();
+            assert_eq!(out, expected, "gelu");
+            let norm = Norm::Rms { weight: &weight };
+            normalize(kernels(), (&pool, 3), norm, 1e-5, Io::Apart(&wide, &mut f32)).unwrap();
+            kernels().narrow(&f32, Target::Bf16(&mut expected));
+            let io = Io::Converted(Source::F16(&narrow), Target::Bf16(&mut out));
+            normalize(kernels(), (&pool, 3), norm, 1e-5, io).unwrap();
+            assert_eq!(out, expected, "norm");
+        }
     }
 
     #[test]

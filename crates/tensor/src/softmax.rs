@@ -188,37 +188,50 @@ pub fn softmax_rows_in_place(
 /// Columns of an inner axis that are gathered together: a cache line of each row.
 const COLUMNS: usize = 16;
 
-/// Softmax over the middle axis of `[outer][row_len][inner]`, from f32 to f32. Row `r` of `rows` is column `r % inner` of plane `r / inner`; a mask
-/// of all elements has the shape of `x`.
+/// Softmax over the middle axis of `[outer][row_len][inner]`. Row `r` of `rows` is column `r % inner` of plane `r / inner`; a mask
+/// of all elements has the shape of `source`.
 ///
 /// # Panics
-/// Where the lengths of `x` and `out` differ or are no multiple of `row_len * inner`.
+/// Where the lengths of `source` and `target` differ or are no multiple of `row_len * inner`.
 pub fn softmax_axis(
     kernels: &Kernels,
     (pool, threads): (&Pool, usize),
     rows: &SoftmaxRows<'_>,
     inner: usize,
-    x: &[f32],
-    out: &mut [f32],
+    source: Source<'_>,
+    target: Target<'_>,
 ) {
-    rows.assert_valid(x.len(), out.len());
-    if x.is_empty() {
+    rows.assert_valid(source.len(), target.len());
+    if source.is_empty() {
         return;
     }
     let len = rows.row_len;
     let plane = len * inner;
-    pool.for_each_rows(threads, out, plane, TASK.div_ceil(plane), |first, planes| {
+    let task_planes = TASK.div_ceil(plane);
+    let mut tasks: Vec<Option<Target<'_>>> =
+        target.chunks(task_planes * plane).into_iter().map(Some).collect();
+    pool.for_each_mut(threads, &mut tasks, |task, target| {
         let mut gathered = vec![0.0; COLUMNS.min(inner) * len];
         let mut additive = Vec::new();
         let mut keep = Vec::new();
-        for (i, out) in planes.chunks_exact_mut(plane).enumerate() {
-            let start = (first + i) * plane;
+        let planes = target.take().map(|target| target.chunks(plane)).unwrap_or_default();
+        for (i, mut out) in planes.into_iter().enumerate() {
+            let first = task * task_planes + i;
+            let start = first * plane;
             for block in (0..inner).step_by(COLUMNS) {
                 let count = COLUMNS.min(inner - block);
                 let columns = &mut gathered[..count * len];
-                transpose(&x[start + block..start + plane], inner, columns, count);
+                let mut line = [0.0; COLUMNS];
+                let line = &mut line[..count];
+                for k in 0..len {
+                    let at = start + k * inner + block;
+                    kernels.widen(source.slice(at..at + count), line);
+                    for (c, x) in line.iter().enumerate() {
+                        columns[c * len + k] = *x;
+                    }
+                }
                 for (c, column) in columns.chunks_exact_mut(len).enumerate() {
-                    let row = (first + i) * inner + block + c;
+                    let row = first * inner + block + c;
                     let visible = rows.visible(row);
                     let of_column = start + block + c..start + plane;
                     let mask = match rows.mask {
@@ -243,24 +256,16 @@ pub fn softmax_axis(
                     rows.column(kernels, seen, &options, &serial);
                     Target::F32(hidden).hide(rows.logarithm);
                 }
-                for (k, row) in out.chunks_exact_mut(inner).enumerate() {
-                    for (c, out) in row[block..block + count].iter_mut().enumerate() {
-                        *out = columns[c * len + k];
+                for k in 0..len {
+                    for (c, x) in line.iter_mut().enumerate() {
+                        *x = columns[c * len + k];
                     }
+                    let at = k * inner + block;
+                    kernels.narrow(line, out.slice_mut(at..at + count));
                 }
             }
         }
     });
-}
-
-/// `columns[c][k] = x[k][c]` for the first `count` elements of each row of `inner`.
-fn transpose(x: &[f32], inner: usize, columns: &mut [f32], count: usize) {
-    let len = columns.len() / count;
-    for (k, row) in x.chunks(inner).enumerate() {
-        for (c, x) in row[..count].iter().enumerate() {
-            columns[c * len + k] = *x;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -395,7 +400,14 @@ mod tests {
                 let mask = Mask::Keep(&keep);
                 let rows = SoftmaxRows { mask, logarithm, lengths: Some(&lengths), ..rows(len) };
                 let mut out = vec![0.0; x.len()];
-                softmax_axis(kernels(), (&pool, 2), &rows, inner, &x, &mut out);
+                let (source, target) = (Source::F32(&x), Target::F32(&mut out));
+                softmax_axis(kernels(), (&pool, 2), &rows, inner, source, target);
+                let mut narrow = vec![0; x.len()];
+                let target = Target::F16(&mut narrow);
+                softmax_axis(kernels(), (&pool, 2), &rows, inner, source, target);
+                let mut rounded = vec![0; x.len()];
+                kernels().narrow(&out, Target::F16(&mut rounded));
+                assert_eq!(narrow, rounded, "f16");
                 let at = |row: usize, k: usize| (row / inner * len + k) * inner + row % inner;
                 let gather = |row: usize| (0..len).map(move |k| at(row, k));
                 let all = 0..outer * inner;

@@ -22,7 +22,7 @@ pub(super) fn ahead(start: *const f32, at: *const f32) -> *const f32 {
 }
 
 /// Integer operations, narrow loads and stores, and look-ups.
-pub(super) trait ConvertLanes: Lanes {
+pub(crate) trait ConvertLanes: Lanes {
     /// Lane i is `x[i]`
     fn load_u8(self, x: &[u8; LANES]) -> Self::I;
     /// `out[i]` is lane i, which is below 256

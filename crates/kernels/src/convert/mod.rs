@@ -35,6 +35,7 @@ use dyadic_formats::random::RandomKey;
 pub use self::codec::CodeBook16;
 pub(crate) use self::groups::GroupParams;
 pub use self::groups::ScaleFormat;
+pub(crate) use self::lanes::ConvertLanes;
 pub(crate) use self::pack::{OPS_PACK, OPS_UNPACK, PackFn, UnpackFn};
 pub(crate) use self::stream::{OP as STREAM, StreamFn};
 use crate::lanes::lane_op;

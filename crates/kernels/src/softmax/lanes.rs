@@ -2,6 +2,7 @@
 
 use super::{HIGHEST, LOWEST, Pair};
 use crate::attention::EMPTY_EXPONENT;
+use crate::convert::ConvertLanes;
 use crate::exp::lanes::ext_exp;
 use crate::lanes::{LANES, Lanes, Unary, canonical, map, map_in_place};
 
@@ -271,4 +272,37 @@ impl Unary for Subtract {
 #[inline(always)]
 pub(super) fn subtract<S: Lanes>(s: S, x: &[f32], high: f32, low: f32, out: &mut [f32]) {
     map(s, Subtract { high, low }, x, out);
+}
+
+#[inline(always)]
+pub(super) fn widen_i8<S: Lanes>(s: S, x: &[i8], scale: f32, out: &mut [f32]) {
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
+    let scale = s.splat(scale);
+    for (chunk, out) in chunks.iter().zip(out_chunks) {
+        s.store(s.canonical(s.mul(s.load_i8(chunk), scale)), out);
+    }
+    if !tail.is_empty() {
+        let mut chunk = [0; LANES];
+        chunk[..tail.len()].copy_from_slice(tail);
+        s.store_partial(s.canonical(s.mul(s.load_i8(&chunk), scale)), out_tail);
+    }
+}
+
+#[inline(always)]
+pub(super) fn narrow_u8<S: ConvertLanes>(s: S, x: &[f32], out: &mut [u8]) {
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    let (out_chunks, out_tail) = out.as_chunks_mut::<LANES>();
+    let narrow = |x: S::F, out: &mut [u8; LANES]| {
+        let known = s.select(s.is_nan(x), s.splat(0.0), x);
+        s.store_u8(s.to_int(s.mul(known, s.splat(255.0))), out);
+    };
+    for (chunk, out) in chunks.iter().zip(out_chunks) {
+        narrow(s.load(chunk), out);
+    }
+    if !tail.is_empty() {
+        let mut chunk = [0; LANES];
+        narrow(s.load_partial(tail, 0.0), &mut chunk);
+        out_tail.copy_from_slice(&chunk[..tail.len()]);
+    }
 }

@@ -116,6 +116,22 @@ lane_op! {
     lanes: lanes::subtract,
 }
 
+lane_op! {
+    /// `out = x * scale`, of 8-bit integers.
+    static WIDEN_I8: WidenI8Fn = "widen_i8_f32",
+    fn(x: &[i8], scale: f32, out: &mut [f32]),
+    scalar: scalar::widen_i8,
+    lanes: lanes::widen_i8,
+}
+
+lane_op! {
+    /// `out = x * 255` to nearest, ties to even, of numbers from 0 to 1; NaN becomes 0.
+    static NARROW_U8: NarrowU8Fn = "narrow_f32_u8",
+    fn(x: &[f32], out: &mut [u8]),
+    scalar: scalar::narrow_u8,
+    lanes: lanes::narrow_u8,
+}
+
 impl Kernels {
     /// The largest element: NaN is passed over, and no elements give -infinity.
     #[must_use]

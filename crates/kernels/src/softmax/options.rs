@@ -15,7 +15,7 @@ pub enum Algorithm {
     Online,
 }
 
-/// The rule of [`Algorithm::for_len`]: each algorithm serves the rows below its length.
+/// The rule of [`Algorithm::for_len`]: each algorithm serves the rows up to its length.
 pub const AUTO: [(usize, Algorithm); 2] =
     [(2 << 20, Algorithm::Reload), (usize::MAX, Algorithm::TwoPass)];
 
@@ -24,7 +24,7 @@ impl Algorithm {
     /// the machine.
     #[must_use]
     pub fn for_len(len: usize) -> Self {
-        AUTO.into_iter().find(|&(below, _)| len < below).map_or(Self::TwoPass, |(_, chosen)| chosen)
+        AUTO.into_iter().find(|&(most, _)| len <= most).map_or(Self::TwoPass, |(_, chosen)| chosen)
     }
 
     /// The name that users give.
@@ -196,6 +196,20 @@ impl<'a> Target<'a> {
                 let (first, rest) = x.split_at_mut(len);
                 (Self::U8(first), Self::U8(rest))
             }
+        }
+    }
+
+    /// The elements of `range`.
+    ///
+    /// # Panics
+    /// Where the range is not inside.
+    #[must_use]
+    pub fn slice_mut(&mut self, range: Range<usize>) -> Target<'_> {
+        match self {
+            Self::F32(x) => Target::F32(&mut x[range]),
+            Self::F16(x) => Target::F16(&mut x[range]),
+            Self::Bf16(x) => Target::Bf16(&mut x[range]),
+            Self::U8(x) => Target::U8(&mut x[range]),
         }
     }
 

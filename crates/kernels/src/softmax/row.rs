@@ -78,16 +78,7 @@ impl<'a> Row<'a> {
 
     /// Writes the elements of `range` to `out`.
     fn read(&self, range: Range<usize>, out: &mut [f32]) {
-        match self.source {
-            Source::F32(x) => out.copy_from_slice(&x[range.clone()]),
-            Source::F16(x) => self.kernels.f16_to_f32(&x[range.clone()], out),
-            Source::Bf16(x) => self.kernels.bf16_to_f32(&x[range.clone()], out),
-            Source::I8(x, scale) => {
-                for (out, &x) in out.iter_mut().zip(&x[range.clone()]) {
-                    *out = f32::from(x) * scale;
-                }
-            }
-        }
+        self.kernels.widen(self.source.slice(range.clone()), out);
         self.transform.apply(self.kernels, range, out);
     }
 
@@ -260,24 +251,33 @@ impl Kernels {
         for_each_part(target.chunks(CHUNK), run, &body);
     }
 
-    fn narrow(&self, x: &[f32], target: Target<'_>) {
+    /// `out[i] = source[i]`.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn widen(&self, source: Source<'_>, out: &mut [f32]) {
+        assert_eq!(source.len(), out.len(), "widen: lengths");
+        match source {
+            Source::F32(x) => out.copy_from_slice(x),
+            Source::F16(x) => self.f16_to_f32(x, out),
+            Source::Bf16(x) => self.bf16_to_f32(x, out),
+            // SAFETY: the set holds kernels that the CPU supports, and the lengths are equal.
+            Source::I8(x, scale) => unsafe { (self.widen_i8.function)(x, scale, out) },
+        }
+    }
+
+    /// `target[i] = x[i]`, rounded.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn narrow(&self, x: &[f32], target: Target<'_>) {
+        assert_eq!(x.len(), target.len(), "narrow: lengths");
         match target {
             Target::F32(out) => out.copy_from_slice(x),
             Target::F16(out) => self.f32_to_f16(x, out),
             Target::Bf16(out) => self.f32_to_bf16(x, out),
-            Target::U8(out) => {
-                for (out, x) in out.iter_mut().zip(x) {
-                    // At most 255, and a cast turns NaN into 0.
-                    #[expect(
-                        clippy::cast_possible_truncation,
-                        clippy::cast_sign_loss,
-                        reason = "a probability times 255, rounded"
-                    )]
-                    {
-                        *out = (x * 255.0).round_ties_even() as u8;
-                    }
-                }
-            }
+            // SAFETY: the set holds kernels that the CPU supports, and the lengths are equal.
+            Target::U8(out) => unsafe { (self.narrow_u8.function)(x, out) },
         }
     }
 
@@ -400,8 +400,9 @@ impl Kernels {
     /// # Panics
     /// Where `target` is no index of `logits`.
     #[must_use]
-    pub fn cross_entropy(&self, logits: &[f32], target: usize, run: Run<'_>) -> f64 {
-        let logit = f64::from(logits[target]);
-        self.log_sum_exp(Source::F32(logits), &SoftmaxOptions::default(), run) - logit
+    pub fn cross_entropy(&self, logits: Source<'_>, target: usize, run: Run<'_>) -> f64 {
+        let mut logit = [0.0];
+        self.widen(logits.slice(target..target + 1), &mut logit);
+        self.log_sum_exp(logits, &SoftmaxOptions::default(), run) - f64::from(logit[0])
     }
 }

@@ -155,3 +155,23 @@ pub(super) fn subtract(x: &[f32], high: f32, low: f32, out: &mut [f32]) {
         *out = canonical((x - high) - low);
     }
 }
+
+pub(super) fn widen_i8(x: &[i8], scale: f32, out: &mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = canonical(f32::from(x) * scale);
+    }
+}
+
+pub(super) fn narrow_u8(x: &[f32], out: &mut [u8]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        // A cast turns NaN into 0.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "from 0 to 255, rounded"
+        )]
+        {
+            *out = (x * 255.0).round_ties_even() as u8;
+        }
+    }
+}

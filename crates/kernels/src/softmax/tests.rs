@@ -4,7 +4,8 @@ use half::{bf16, f16};
 
 use super::{
     Algorithm, EXP_SCALE, EXP_STORE, EXP_SUM, EXT_EXP_SCALE, EXT_EXP_SUM, EmptyRow, InfiniteRow,
-    MAX, Mask, ONLINE_SUM, Pair, SCALE, SUBTRACT, SoftmaxOptions, Source, Target, scalar, serial,
+    MAX, Mask, NARROW_U8, ONLINE_SUM, Pair, SCALE, SUBTRACT, SoftmaxOptions, Source, Target,
+    WIDEN_I8, scalar, serial,
 };
 use crate::{Isa, Kernels};
 
@@ -104,6 +105,44 @@ fn mapping_kernels_equal_the_scalar_ones() {
                 // SAFETY: as above.
                 unsafe { (kernel.function)(&mut x, -1.3) };
                 ulp::assert_same_bits(&x, &expected, kernel.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn converting_kernels_equal_the_scalar_ones() {
+    let mut rng = Rng::new(3);
+    for len in cases::lengths().filter(|&len| len <= 4096) {
+        let integers: Vec<i8> = (0..len).map(|_| rng.next_i8()).collect();
+        let probabilities: Vec<f32> = (0..len)
+            .map(|i| match i % 9 {
+                0 => f32::NAN,
+                1 => 0.5 / 255.0,
+                2 => [0.0, -0.0, 1.0, 1e-40][i % 4],
+                _ => rng.uniform(0.0, 1.0),
+            })
+            .collect();
+        for flush in Flush::BOTH {
+            for scale in [0.03, f32::INFINITY] {
+                let mut expected = vec![0.0; len];
+                scalar::widen_i8(&integers, scale, &mut expected);
+                let x = Guarded::new(&integers, flush);
+                for kernel in WIDEN_I8.supported() {
+                    let mut out = Guarded::filled(7.0, len, flush);
+                    // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                    unsafe { (kernel.function)(&x, scale, &mut out) };
+                    ulp::assert_same_bits(&out, &expected, kernel.name);
+                }
+            }
+            let mut expected = vec![0; len];
+            scalar::narrow_u8(&probabilities, &mut expected);
+            let x = Guarded::new(&probabilities, flush);
+            for kernel in NARROW_U8.supported() {
+                let mut out = Guarded::filled(7, len, flush);
+                // SAFETY: the CPU supports the kernel, and the lengths are equal.
+                unsafe { (kernel.function)(&x, &mut out) };
+                assert_eq!(*out, *expected, "{}", kernel.name);
             }
         }
     }
@@ -313,15 +352,17 @@ fn narrow_types_round_the_f32_result() {
         kernels().softmax(Source::F16(&half), Target::Bf16(&mut out), &options, &serial);
         assert!(out.iter().zip(&expected).all(|(&a, &e)| a == bf16::from_f32(e).to_bits()));
     }
-    let bytes: Vec<i8> = (0..500).map(|_| rng.next_i8()).collect();
+    let bytes: Vec<i8> = (0..5000).map(|_| rng.next_i8()).collect();
     let single: Vec<f32> = bytes.iter().map(|&x| f32::from(x) * 0.0625).collect();
     let expected = softmax(kernels(), &single, &SoftmaxOptions::default());
-    let mut out = vec![0u8; bytes.len()];
     let options = SoftmaxOptions::default();
-    kernels().softmax(Source::I8(&bytes, 0.0625), Target::U8(&mut out), &options, &serial);
-    assert!(
-        out.iter().zip(&expected).all(|(&a, &e)| f32::from(a) == (e * 255.0).round_ties_even())
-    );
+    for isa in Isa::supported() {
+        let kernels = Kernels::for_isa(isa).unwrap();
+        let mut out = vec![0u8; bytes.len()];
+        kernels.softmax(Source::I8(&bytes, 0.0625), Target::U8(&mut out), &options, &serial);
+        let rounded = expected.iter().map(|e| (e * 255.0).round_ties_even());
+        assert!(out.iter().zip(rounded).all(|(&a, e)| f32::from(a) == e), "{}", isa.name());
+    }
 }
 
 #[test]
@@ -346,7 +387,7 @@ fn logarithms() {
                 assert!((f64::from(out) - exact).abs() < 4e-6 * exact.abs().max(1.0));
             }
         }
-        let entropy = kernels().cross_entropy(&x, len / 2, &serial);
+        let entropy = kernels().cross_entropy(Source::F32(&x), len / 2, &serial);
         assert!((entropy - (exact - f64::from(x[len / 2]))).abs() < 2e-6 * exact.abs().max(1.0));
     }
     let options = SoftmaxOptions::default();
@@ -359,7 +400,7 @@ fn logarithms() {
 #[test]
 fn auto_chooses_by_length_alone() {
     assert_eq!(Algorithm::for_len(0), Algorithm::Reload);
-    assert_eq!(Algorithm::for_len((2 << 20) - 1), Algorithm::Reload);
-    assert_eq!(Algorithm::for_len(2 << 20), Algorithm::TwoPass);
+    assert_eq!(Algorithm::for_len(2 << 20), Algorithm::Reload);
+    assert_eq!(Algorithm::for_len((2 << 20) + 1), Algorithm::TwoPass);
     assert_eq!(Algorithm::for_len(usize::MAX), Algorithm::TwoPass);
 }

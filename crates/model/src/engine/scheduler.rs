@@ -13,7 +13,8 @@ use super::request::{
     BenchmarkRequest, Command, FinishReason, GenerateRequest, Outcome, PerplexityRequest, Piece,
 };
 use super::sequence::{Consumer, Generation, Perplexity, Sample, Sequence};
-use dyadic_kernels::{elementary, softmax};
+use dyadic_kernels::elementary;
+use dyadic_kernels::softmax::{Source, serial};
 
 use crate::ModelError;
 use crate::constraint::{Constraint, JsonSchemaConstraint};
@@ -388,7 +389,7 @@ impl Scheduler {
         let end = sequence.cache.len();
         for (position, row) in (end - count..end).zip(rows) {
             perplexity.score(position, |target| {
-                kernels.cross_entropy(row, target as usize, &softmax::serial)
+                kernels.cross_entropy(Source::F32(row), target as usize, &serial)
             });
         }
         let fraction = perplexity.fraction(end);

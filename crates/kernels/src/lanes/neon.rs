@@ -6,10 +6,10 @@ use std::arch::aarch64::{
     vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veorq_s32,
     vextq_f32, vfmaq_f32, vget_low_s8, vget_low_s16, vgetq_lane_f32, vld1_u16, vld1q_f32, vld1q_s8,
     vld1q_u8, vmaxvq_u32, vmovl_high_s8, vmovl_high_s16, vmovl_s8, vmovl_s16, vmulq_f32,
-    vmulq_n_u32, vmvnq_u32, vorrq_s32, vorrq_u32, vqtbl4q_u8, vreinterpret_f16_u16,
-    vreinterpret_u16_f16, vreinterpretq_f32_s32, vreinterpretq_f32_u8, vreinterpretq_s32_f32,
-    vreinterpretq_u8_u32, vreinterpretq_u32_s32, vrev64q_f32, vrndnq_f32, vshlq_n_s32, vshrq_n_s32,
-    vsqrtq_f32, vst1_u16, vst1q_f32, vst1q_s32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
+    vmulq_n_u32, vmvnq_u32, vorrq_s32, vqtbl4q_u8, vreinterpret_f16_u16, vreinterpret_u16_f16,
+    vreinterpretq_f32_s32, vreinterpretq_f32_u8, vreinterpretq_s32_f32, vreinterpretq_u8_u32,
+    vreinterpretq_u32_s32, vrev64q_f32, vrndnq_f32, vshlq_n_s32, vshrq_n_s32, vsqrtq_f32, vst1_u16,
+    vst1q_f32, vst1q_s32, vsubq_f32, vsubq_s32, vzip1q_f32, vzip2q_f32,
 };
 use std::array;
 
@@ -104,8 +104,9 @@ impl Lanes for Neon {
 
     #[inline(always)]
     fn any(self, m: M) -> bool {
+        // Sums of 0 and -1: LLVM 22 makes one comparison of a maximum of `a > c | b > c`, and FMAXNM of a signalling NaN and a number is NaN.
         // SAFETY: a value of this type proves the features.
-        unsafe { vmaxvq_u32(vorrq_u32(vorrq_u32(m[0], m[1]), vorrq_u32(m[2], m[3]))) != 0 }
+        unsafe { vmaxvq_u32(vaddq_u32(vaddq_u32(m[0], m[1]), vaddq_u32(m[2], m[3]))) != 0 }
     }
 
     #[inline(always)]

@@ -8,7 +8,31 @@ pub(crate) mod scalar;
 
 #[cfg(test)]
 mod tests {
+    use dyadic_testkit::ulp;
+
     use super::scalar::{NEAR, cos, sin};
+    use crate::activation::{Accuracy, Function};
+    use crate::{Isa, Kernels};
+
+    #[test]
+    fn a_signalling_nan_does_not_hide_a_far_angle() {
+        let signalling = f32::from_bits(0x7F80_0001);
+        for (at, nan) in (0..16).flat_map(|at| (0..16).map(move |nan| (at, nan))) {
+            let mut x = [0.5; 16];
+            x[at] = 1e9;
+            x[nan] = signalling;
+            for (function, one) in [(Function::Sin, sin as fn(f32) -> f32), (Function::Cos, cos)] {
+                let expected =
+                    x.map(|x| if x.is_nan() { f32::from_bits(0x7FC0_0000) } else { one(x) });
+                for isa in Isa::supported() {
+                    let mut out = [0.0; 16];
+                    let kernels = Kernels::for_isa(isa).unwrap();
+                    kernels.apply(function, Accuracy::OneUlp, &x, &mut out);
+                    ulp::assert_same_bits(&out, &expected, isa.name());
+                }
+            }
+        }
+    }
 
     #[test]
     fn special_values() {

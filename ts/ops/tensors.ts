@@ -38,9 +38,9 @@ interface Result {
 function written(shape: readonly number[], format: Format, kind: number): Result {
   const { rows, columns } = matrixOf(shape);
   const parts = allocate(format, rows, columns);
-  // Codes of probabilities: 255 is 1.
-  if (kind === INTEGERS)
-    new DataView(parts.scales.buffer, parts.scales.byteOffset).setFloat32(0, 1 / 255, true);
+  // Codes of probabilities: 255 is 1. Without elements there is no scale.
+  const { buffer, byteOffset, byteLength } = parts.scales;
+  if (kind === INTEGERS && byteLength > 0) new DataView(buffer, byteOffset).setFloat32(0, 1 / 255, true);
   const order = shape.map((_, axis) => axis);
   return {
     out: { bytes: parts.codes, kind, scale: 1 },

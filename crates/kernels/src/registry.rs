@@ -170,6 +170,7 @@ kernel_set! {
     ext_exp_sum: crate::softmax::EXT_EXP_SUM as crate::softmax::ExtExpSumFn;
     f16_to_f32: crate::convert::F16_TO_F32 as crate::convert::F16ToF32Fn;
     f32_to_f16: crate::convert::F32_TO_F16 as crate::convert::F32ToF16Fn;
+    int8_tables: crate::matmul::int8_lut::TABLES as crate::matmul::int8_lut::TablesFn;
     l2_norm: crate::norm::L2_NORM as crate::norm::L2NormFn;
     layer_norm: crate::norm::LAYER_NORM as crate::norm::LayerNormFn;
     log_bessel_i: crate::bessel::LOG_BESSEL_I as crate::bessel::LogBesselIFn;
@@ -230,6 +231,7 @@ kernel_set! {
     encode_random: crate::convert::OPS_ENCODE_RANDOM as crate::convert::EncodeRandomFn;
     pack: crate::convert::OPS_PACK as crate::convert::PackFn;
     unpack: crate::convert::OPS_UNPACK as crate::convert::UnpackFn;
+    int8_lut: crate::matmul::int8_lut::OPS as crate::matmul::int8_lut::Int8LutFn;
     lut: crate::matmul::lut::OPS as crate::matmul::lut::LutFn;
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small integers")]
 
 use dyadic_kernels::matmul::activations::ActivationBlock;
+use dyadic_kernels::matmul::int8_lut::Int8Tables;
 use dyadic_kernels::matmul::layout::{Codes, Grouping, LayoutSpec, TILE_ROWS};
 use dyadic_kernels::matmul::lut::{TableBlock, to_planes};
 use dyadic_kernels::matmul::{LayoutId, OutputColumns};
@@ -142,6 +143,54 @@ fn paper_56_bitplane_and_mirror_tables() {
             assert_eq!(signed(group, n), -signed(group, 15 - n));
             let mirrored = half[8 * group + (if n >= 8 { n } else { !n } & 7)];
             assert_eq!(signed(group, n), if n >= 8 { mirrored } else { -mirrored });
+        }
+    }
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(numbers).collect(),
+        value => vec![value.as_f64().unwrap()],
+    }
+}
+
+/// T-MAC's tables of 8 bits, and the product that its sums give under scales and zero points for 16 columns.
+#[test]
+fn tmac_i8_table() {
+    let golden = golden();
+    let (problem, expected) = (&golden["problem"], &golden["tmac_i8_table"]);
+    let x: Vec<f32> = numbers(&problem["act_f32"]).into_iter().map(|x| x as f32).collect();
+    let (scales, zeros) = (numbers(&problem["scales_f16"]), numbers(&problem["zeros"]));
+    let codes = integers(&problem["codes2"]);
+    for isa in Isa::supported() {
+        let mut tables = [Int8Tables::ZERO];
+        Kernels::for_isa(isa).unwrap().int8_tables(&x, 1, &mut tables);
+        let [tables] = tables;
+        let entries: Vec<i64> =
+            tables.entries.as_flattened().iter().map(|&entry| entry.into()).collect();
+        assert_eq!(entries, integers(&expected["T_i8"]), "{isa}");
+        let table_scale = expected["table_scale"].as_f64().unwrap();
+        assert!((2.0 * f64::from(tables.half_scale) / table_scale - 1.0).abs() < 1e-6);
+        for (row, y) in numbers(&expected["y"]).into_iter().enumerate() {
+            let mut sum = 0.0;
+            for half in 0..2 {
+                let mut of_half = 0;
+                for group in 4 * half..4 * half + 4 {
+                    let four = &codes[32 * row + 4 * group..][..4];
+                    for plane in 0..2 {
+                        let nibble = four
+                            .iter()
+                            .rev()
+                            .fold(0, |nibble, code| 2 * nibble + (code >> plane & 1));
+                        of_half += i32::from(tables.entries[group][nibble as usize]) << plane;
+                    }
+                }
+                let a: f64 = x[16 * half..][..16].iter().map(|&x| f64::from(x)).sum();
+                let at = 2 * row + half;
+                let of_tables = f64::from(tables.half_scale) * f64::from(of_half);
+                sum += scales[at] * (of_tables + (1.5 - zeros[at]) * a);
+            }
+            assert!((sum - y).abs() < 1e-6, "row {row}: {sum}, not {y}");
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod activations;
 pub mod byte_lut;
 mod codes;
 pub mod float;
+pub mod int8_lut;
 pub mod layout;
 pub mod lut;
 mod scalar;

@@ -226,8 +226,8 @@ pub(super) unsafe fn load_codes<L: Layout>(block: &Block, group: usize) -> [int8
 
 /// The scales of 4 rows in one block, of each half.
 pub(super) struct BlockScales {
-    scale: [float32x4_t; 2],
-    minimum: [float32x4_t; 2],
+    pub(super) scale: [float32x4_t; 2],
+    pub(super) minimum: [float32x4_t; 2],
 }
 
 /// The scales of rows 4·group to 4·group + 3.

@@ -9,7 +9,7 @@
 //! T_g[n] = Σ_{t<4, bit t of n} a[4g + t] − least_g,  least_g = Σ_{t<4} min(a[4g + t], 0),  least = Σ_g least_g
 //! ```
 //!
-//! So entries are 0 to 4 · 127 = 508: nine bits, and they stay exact where T-MAC rounds them to eight. An entry is `32 · high + low` in two tables
+//! So entries are 0 to 4 · 127 = 508: nine bits, and they stay exact where T-MAC rounds them to eight ([`super::int8_lut`]). An entry is `32 · high + low` in two tables
 //! of bytes, and the sums of the eight look-ups of a block are at most 8 · 31 and 8 · 15, so they are added as bytes, and widened once a block. A sum of
 //! two planes is below 2^14.
 //!
@@ -160,22 +160,16 @@ pub fn is_preferred(isa: Isa, id: LayoutId) -> bool {
     is_supported(id) && single_plane && matches!(isa, Isa::Avx2 | Isa::Neon)
 }
 
-/// The nibbles of a block: `[plane][group][row]`, low bits of each byte.
-fn for_each_nibble(bits: u32, mut visit: impl FnMut(u32, usize, usize, u32)) {
-    let mut at = 0;
-    for pair in 0..bits / 2 {
-        for group in 0..GROUPS {
-            for (shift, plane) in [(0, 2 * pair), (4, 2 * pair + 1)] {
-                visit(plane, group, at + group * TILE_ROWS, shift);
-            }
-        }
-        at += GROUPS * TILE_ROWS;
-    }
-    if !bits.is_multiple_of(2) {
-        for group in 0..GROUPS {
-            let place = at + group % (GROUPS / 2) * TILE_ROWS;
-            visit(bits - 1, group, place, 4 * (group / (GROUPS / 2)) as u32);
-        }
+/// Where the nibble of a plane, a group and a row lies among the codes of a block: its byte, and the position of its lowest bit.
+fn place(bits: u32, plane: u32, group: usize, row: usize) -> (usize, u32) {
+    let pairs = bits / 2;
+    let pair_bytes = GROUPS * TILE_ROWS;
+    if plane < 2 * pairs {
+        ((plane / 2) as usize * pair_bytes + group * TILE_ROWS + row, 4 * (plane % 2))
+    } else {
+        let group_of_byte = group % (GROUPS / 2);
+        let shift = 4 * (group / (GROUPS / 2)) as u32;
+        (pairs as usize * pair_bytes + group_of_byte * TILE_ROWS + row, shift)
     }
 }
 
@@ -184,19 +178,7 @@ fn for_each_nibble(bits: u32, mut visit: impl FnMut(u32, usize, usize, u32)) {
 /// # Panics
 /// Where the tile is shorter than `blocks` blocks.
 pub fn to_planes(spec: &LayoutSpec, tile: &mut [u8], blocks: usize) {
-    for block in 0..blocks {
-        let codes: [_; TILE_ROWS] = std::array::from_fn(|row| spec.codes(tile, block, row));
-        let out = &mut tile[spec.block_offset(block)..][..spec.code_bytes()];
-        out.fill(0);
-        for_each_nibble(spec.codes.bits(), |plane, group, at, shift| {
-            for (row, codes) in codes.iter().enumerate() {
-                let four = &codes[group * GROUP..][..GROUP];
-                let nibble =
-                    four.iter().rev().fold(0, |nibble, code| nibble << 1 | code >> plane & 1);
-                out[at + row] |= nibble << shift;
-            }
-        });
-    }
+    to_nibbles(spec, tile, blocks, place);
 }
 
 /// The inverse of [`to_planes`], from `tile` into `out`.
@@ -204,19 +186,57 @@ pub fn to_planes(spec: &LayoutSpec, tile: &mut [u8], blocks: usize) {
 /// # Panics
 /// Where one of them is shorter than `blocks` blocks.
 pub fn from_planes(spec: &LayoutSpec, tile: &[u8], blocks: usize, out: &mut [u8]) {
+    from_nibbles(spec, tile, blocks, out, place);
+}
+
+/// [`to_planes`] with the nibbles where `place(bits, plane, group, row)` says.
+pub(super) fn to_nibbles(
+    spec: &LayoutSpec,
+    tile: &mut [u8],
+    blocks: usize,
+    place: impl Fn(u32, u32, usize, usize) -> (usize, u32),
+) {
+    let bits = spec.codes.bits();
+    for block in 0..blocks {
+        let codes: [_; TILE_ROWS] = std::array::from_fn(|row| spec.codes(tile, block, row));
+        let out = &mut tile[spec.block_offset(block)..][..spec.code_bytes()];
+        out.fill(0);
+        for (row, codes) in codes.iter().enumerate() {
+            let (groups, _) = codes.as_chunks::<GROUP>();
+            for (group, four) in groups.iter().enumerate() {
+                for plane in 0..bits {
+                    let nibble =
+                        four.iter().rev().fold(0, |nibble, code| nibble << 1 | code >> plane & 1);
+                    let (at, shift) = place(bits, plane, group, row);
+                    out[at] |= nibble << shift;
+                }
+            }
+        }
+    }
+}
+
+/// The inverse of [`to_nibbles`], from `tile` into `out`.
+pub(super) fn from_nibbles(
+    spec: &LayoutSpec,
+    tile: &[u8],
+    blocks: usize,
+    out: &mut [u8],
+    place: impl Fn(u32, u32, usize, usize) -> (usize, u32),
+) {
+    let bits = spec.codes.bits();
     out.copy_from_slice(tile);
     for block in 0..blocks {
-        let planes = &tile[spec.block_offset(block)..][..spec.code_bytes()];
-        let mut quads = [[0u32; GROUPS]; TILE_ROWS];
-        for_each_nibble(spec.codes.bits(), |plane, group, at, shift| {
-            for (row, quads) in quads.iter_mut().enumerate() {
-                let nibble = u32::from(planes[at + row] >> shift & 15);
-                // Copies of the nibble 7 bits apart: bit t of it comes to stand in byte t.
-                quads[group] |= (nibble.wrapping_mul(0x0020_4081) & 0x0101_0101) << plane;
-            }
-        });
-        for (row, quads) in quads.iter().enumerate() {
-            spec.store_codes(out, block, row, quads);
+        let nibbles = &tile[spec.block_offset(block)..][..spec.code_bytes()];
+        for row in 0..TILE_ROWS {
+            let quads = std::array::from_fn(|group| {
+                (0..bits).fold(0, |quad, plane| {
+                    let (at, shift) = place(bits, plane, group, row);
+                    let nibble = u32::from(nibbles[at] >> shift & 15);
+                    // Copies of the nibble 7 bits apart: bit t of it comes to stand in byte t.
+                    quad | (nibble.wrapping_mul(0x0020_4081) & 0x0101_0101) << plane
+                })
+            });
+            spec.store_codes(out, block, row, &quads);
         }
     }
 }

@@ -232,6 +232,7 @@ kernel_set! {
     pack: crate::convert::OPS_PACK as crate::convert::PackFn;
     unpack: crate::convert::OPS_UNPACK as crate::convert::UnpackFn;
     int8_lut: crate::matmul::int8_lut::OPS as crate::matmul::int8_lut::Int8LutFn;
+    popcount: crate::matmul::popcount::OPS as crate::matmul::popcount::PopcountFn;
     lut: crate::matmul::lut::OPS as crate::matmul::lut::LutFn;
     matmul: crate::matmul::OPS as crate::matmul::MatmulFn;
     matmul_float: crate::matmul::float::OPS as crate::matmul::float::MatmulFloatFn;

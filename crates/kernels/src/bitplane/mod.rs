@@ -10,6 +10,9 @@
 //! exact in i32 for K · (2^wbits − 1) · (2^xbits − 1) < 2^31. The time is that of wbits · xbits passes over K / 8 bytes: it beats 8-bit products while the
 //! product of the widths is small ([`MAX_WIDTHS`]).
 //!
+//! These kernels take any two widths, and matrices by the row. Weights of 1 to 4 bits that are packed for products with f32 results have others, under their scales:
+//! [`crate::matmul::popcount`].
+//!
 //! Planes are rows of 64-bit words, bit k mod 64 of word k / 64 for column k; a row is padded to [`WORDS`] words with bits that are equal in weights and
 //! activations (0), which count as matches and are taken out of K: K counts real columns, padding adds nothing to the popcount.
 //!

@@ -43,6 +43,7 @@ pub mod float;
 pub mod int8_lut;
 pub mod layout;
 pub mod lut;
+pub mod popcount;
 mod scalar;
 mod walk;
 pub mod weight_only;

@@ -303,6 +303,12 @@ impl Kernels {
             Target::F32(out) if algorithm == Algorithm::Reload => {
                 self.reload(row, out, options, run);
             }
+            narrow if algorithm == Algorithm::Reload && narrow.len() <= CHUNK => {
+                let mut buffer = [0.0; CHUNK];
+                let out = &mut buffer[..narrow.len()];
+                self.reload(row, out, options, run);
+                self.narrow(out, narrow);
+            }
             target => {
                 let total = row.total(algorithm, options.sink, run);
                 self.finish_into(row, row.finish(total, false, options, run), target, run);

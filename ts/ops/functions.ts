@@ -86,7 +86,7 @@ export const reluSquared: ElementwiseFunction = elementwise('reluSquared');
 export const softplus: ElementwiseFunction = elementwise('softplus');
 /** `1 / sqrt(x)` */
 export const rsqrt: ElementwiseFunction = elementwise('rsqrt');
-/** The sine of radians, of any size: at most 2 units in the last place from the exact value. */
+/** The sine of radians, of any size: at most 1.6 units in the last place from the exact value. */
 export const sin: ElementwiseFunction = elementwise('sin');
 /** The cosine of radians, the same. */
 export const cos: ElementwiseFunction = elementwise('cos');

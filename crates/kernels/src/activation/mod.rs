@@ -43,7 +43,8 @@ impl Kernels {
         unsafe { (self.soft_cap.function)(x, cap) }
     }
 
-    /// `out[i] = silu(gate[i]) * up[i]`, less than 6 ULP from the exact value for gates of -91 and more; below, silu is a subnormal number.
+    /// `out[i] = silu(gate[i]) * up[i]`. For gates of -91 and more at most 7.1 ULP from the exact value: twice the 3.27 of silu, where the mantissa of the
+    /// product is the larger one, and half an ULP of the product. Below, silu is a subnormal number.
     ///
     /// # Panics
     /// Where the lengths differ.
@@ -112,7 +113,7 @@ mod tests {
     fn silu_mul_keeps_its_bound_on_a_sample() {
         let (error, gate) = worst_product(20_011);
         eprintln!("silu_mul {error:.4} ULP at {gate:e}");
-        assert!(error < 6.0, "{error} at {gate:e}");
+        assert!(error < 7.1, "{error} at {gate:e}");
     }
 
     #[test]
@@ -120,7 +121,7 @@ mod tests {
     fn silu_mul_keeps_its_bound_on_all_floats() {
         let (error, gate) = worst_product(1);
         eprintln!("silu_mul {error:.4} ULP at {gate:e}");
-        assert!(error < 6.0, "{error} at {gate:e}");
+        assert!(error < 7.1, "{error} at {gate:e}");
     }
 
     #[test]

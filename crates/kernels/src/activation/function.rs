@@ -290,28 +290,22 @@ mod tests {
         }
     }
 
-    /// The bound of the error over all floats, in ULP.
-    fn bound(function: Function, accuracy: Accuracy) -> f64 {
-        match (function, accuracy) {
-            (Function::ReluSquared, _) => 0.5,
-            (Function::Exp2, Accuracy::OneUlp) => 0.87,
-            (Function::Exp, Accuracy::OneUlp) => 0.993,
-            (Function::Ln, _) => 1.0,
-            (Function::Rsqrt, _) => 1.5,
-            (Function::Exp2, Accuracy::Fast) => 1.96,
-            (Function::Sin | Function::Cos, _) => 1.59,
-            (Function::Tanh, Accuracy::OneUlp) => 2.0,
-            (Function::Exp, Accuracy::Fast) => 2.3,
-            (Function::Sigmoid, Accuracy::OneUlp) => 2.5,
-            (Function::Softplus, Accuracy::OneUlp) => 2.05,
-            (Function::Softplus, Accuracy::Fast) => 3.32,
-            (Function::Silu, Accuracy::OneUlp) => 3.27,
+    /// The largest error of each class over all floats, in ULP: the table of docs/numerics.md.
+    fn bounds(function: Function) -> [f64; 3] {
+        match function {
+            Function::Exp => [0.992, 2.19, 6129.0],
+            Function::Exp2 => [0.868, 1.95, 6129.0],
+            Function::Ln => [0.827; 3],
+            Function::Sigmoid => [2.40, 3.54, 6130.0],
+            Function::Tanh => [1.41, 1.79, 2361.0],
+            Function::Silu => [3.27, 4.48, 7239.0],
+            Function::Gelu => [9.77, 9.53, 7235.0],
             // The argument of the exponential carries the rounding of its cubic: up to 100 * 2^-23.
-            (Function::GeluTanh, Accuracy::OneUlp | Accuracy::Fast) => 211.0,
-            (_, Accuracy::OneUlp) => 7.0,
-            (_, Accuracy::Fast) => 8.0,
-            // 2^-11.17 of the exponential is up to 7270 ULP.
-            (_, Accuracy::Bf16) => 7500.0,
+            Function::GeluTanh => [211.0, 211.0, 7340.0],
+            Function::ReluSquared => [0.5; 3],
+            Function::Softplus => [2.05, 3.32, 6130.0],
+            Function::Rsqrt => [1.49; 3],
+            Function::Sin | Function::Cos => [1.58; 3],
         }
     }
 
@@ -361,7 +355,8 @@ mod tests {
         };
         for function in Function::ALL.into_iter().filter(asked) {
             let worst = worst(function, step, isas);
-            for (accuracy, (error, x)) in Accuracy::ALL.into_iter().zip(worst) {
+            let classes = Accuracy::ALL.into_iter().zip(bounds(function));
+            for ((accuracy, bound), (error, x)) in classes.zip(worst) {
                 let line = format!(
                     "{} {} {error:.4} ULP at {x:e} ({:08X})",
                     function.name(),
@@ -370,7 +365,8 @@ mod tests {
                 );
                 // The table of docs/numerics.md, with --nocapture.
                 eprintln!("{line}");
-                if error > bound(function, accuracy) {
+                // The figures of the table are rounded.
+                if error > 1.005 * bound {
                     failures.push(line);
                 }
             }

@@ -10,10 +10,12 @@ mod check;
 mod error;
 mod file;
 mod graph;
+mod groups;
 mod image;
 mod memory;
 mod model;
 mod prepare;
+mod run;
 
 pub use dyadic_kernels::integer::Dyadic;
 pub use error::{FileErrorKind, IntegerError};

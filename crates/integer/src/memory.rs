@@ -1,5 +1,7 @@
 //! Buffers of values: planned once by when each value is last read, so that few are needed.
 
+use std::ops::Range;
+
 use dyadic_kernels::integer::attention::AttentionScratch;
 
 use crate::check::convolution_of;
@@ -36,6 +38,21 @@ impl Values {
             Width::I32 => Value::I32(&self.i32[slot][..len]),
         }
     }
+}
+
+impl Values {
+    /// Copies some elements of a buffer to the same place.
+    pub(crate) fn copy(&mut self, from: &Self, width: Width, slot: usize, elements: Range<usize>) {
+        match width {
+            Width::I8 => copy(&mut self.i8[slot], &from.i8[slot], elements),
+            Width::I16 => copy(&mut self.i16[slot], &from.i16[slot], elements),
+            Width::I32 => copy(&mut self.i32[slot], &from.i32[slot], elements),
+        }
+    }
+}
+
+fn copy<T: Copy>(to: &mut [T], from: &[T], elements: Range<usize>) {
+    to[elements.clone()].copy_from_slice(&from[elements]);
 }
 
 /// An element of a value.

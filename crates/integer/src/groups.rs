@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use crate::graph::{Graph, Op};
 
-/// Products that are worth a task.
-const PRODUCTS_A_TASK: usize = 1 << 18;
+/// Products that are worth a task. The graphs of tests are small.
+const PRODUCTS_A_TASK: usize = if cfg!(test) { 1 } else { 1 << 18 };
 
 /// The fewest rows of a task.
-const ROWS_A_TASK: usize = 8;
+const ROWS_A_TASK: usize = if cfg!(test) { 3 } else { 8 };
 
 /// A group.
 pub(crate) struct Group {

@@ -1,5 +1,5 @@
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dyadic_kernels::Isa;
 use dyadic_testkit::Rng;
@@ -85,6 +85,27 @@ fn a_stopped_call_says_so_and_the_next_is_right() {
     let error = model.logits(&pixels, &mut [0; 4 * CLASSES], &AtomicBool::new(true));
     assert_eq!(error.expect_err("stopped").code(), "ERR_ABORTED");
     assert_eq!(logits(&model, &pixels, 4), expected);
+}
+
+#[test]
+fn a_call_that_is_stopped_under_way_leaves_the_rest() {
+    let graph = &example::all(4)[0];
+    let count = 100_000;
+    let pixels = images(graph, 1).repeat(count);
+    for threads in [1, 2] {
+        let model = model(graph, Isa::Scalar, threads);
+        let stop = AtomicBool::new(false);
+        let mut logits = vec![i32::MIN; count * CLASSES];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                stop.store(true, Ordering::Relaxed);
+            });
+            let error = model.logits(&pixels, &mut logits, &stop).expect_err("stopped");
+            assert_eq!(error.code(), "ERR_ABORTED");
+        });
+        assert!(logits.contains(&i32::MIN), "nothing was left, {threads} threads");
+    }
 }
 
 #[test]

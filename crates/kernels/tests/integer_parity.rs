@@ -300,15 +300,15 @@ fn norms() {
             .collect();
         let bias: Vec<i32> = vector(&mut rng, width);
         let (bytes, words): (Vec<i8>, Vec<i16>) =
-            (vector(&mut rng, 2 * width), vector(&mut rng, 2 * width));
+            (vector(&mut rng, 11 * width), vector(&mut rng, 11 * width));
         for subtract_mean in [true, false] {
             let output = Output::bits(8);
             let by = LayerNorm { channels: &channels, epsilon: 5, subtract_mean, output };
-            check("layer norm", &bytes, 2 * width, |k, x, out| k.layer_norm_exact(x, &by, out));
-            check("layer norm", &words, 2 * width, |k, x, out| k.layer_norm_exact(x, &by, out));
+            check("layer norm", &bytes, 11 * width, |k, x, out| k.layer_norm_exact(x, &by, out));
+            check("layer norm", &words, 11 * width, |k, x, out| k.layer_norm_exact(x, &by, out));
         }
         for root in [Root::TenSteps, Root::Exact] {
-            let len = 2 * width;
+            let len = 11 * width;
             check("i layer norm", &bytes, len, |k, x, out| k.i_layer_norm(x, &bias, root, out));
             check("i layer norm", &words, len, |k, x, out| k.i_layer_norm(x, &bias, root, out));
         }

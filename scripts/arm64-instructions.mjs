@@ -18,6 +18,7 @@ const KINDS = [
   { kernel: /^matmul_.*__neon$/, instruction: /^s(mull|mlal)2?$/, ofBlock: () => 64 },
   // Two look-ups, of low and high bytes of the table, for 4 columns of 16 rows and each bit.
   { kernel: /^lut_.*__neon$/, instruction: /^tbl$/, ofBlock: (/** @type {number} */ bits) => 16 * bits },
+  { kernel: /^int8_lut_.*__neon$/, instruction: /^tbl$/, ofBlock: (/** @type {number} */ bits) => 8 * bits },
 ];
 
 /** The width and the kernels of it that are of interest. */

@@ -14,8 +14,9 @@ const { values } = parseArgs({ options: { seconds: { type: 'string', default: '3
  * @param {string} cwd
  */
 async function cargo(args, cwd) {
-  // libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly.
-  const { status, output } = await run('cargo', args, { cwd, env: { RUSTC_BOOTSTRAP: '1' }, quiet: true });
+  // libFuzzer's instrumentation is unstable, and the compiler of this project is not a nightly. What the crates share is built once.
+  const env = { RUSTC_BOOTSTRAP: '1', CARGO_TARGET_DIR: path.join(root, 'target/fuzz') };
+  const { status, output } = await run('cargo', args, { cwd, env, quiet: true });
   if (status === 0) {
     console.log(/^Done \d+ runs.*$/m.exec(output)?.[0] ?? 'done');
   } else {

@@ -18,8 +18,8 @@ use super::VisionError;
 use crate::ModelError;
 use crate::engine::EngineError;
 
-/// Images that go through the network together: enough tokens to read weights once for many, few enough that values stay in a cache.
-const CHUNK: usize = 16;
+/// Images that are observed together.
+const OBSERVED: usize = 16;
 
 /// Elements of unfolded windows that are made at once.
 const UNFOLDED: usize = 1 << 17;
@@ -114,14 +114,14 @@ impl FloatVision {
         stop: &AtomicBool,
     ) -> Result<Vec<f32>, ModelError> {
         let image = self.check(pixels)?;
-        let mut chunks: Vec<_> =
-            pixels.chunks(CHUNK * image).map(|pixels| (pixels, Ok(Vec::new()))).collect();
-        // Chunks run side by side; where there is one only, its operations are split instead.
-        pool.for_each_mut(threads, &mut chunks, |_, (pixels, logits)| {
+        let mut images: Vec<_> =
+            pixels.chunks(image).map(|pixels| (pixels, Ok(Vec::new()))).collect();
+        // One at a time, its values stay in a cache. Images run side by side; where there is one only, its operations are split instead.
+        pool.for_each_mut(threads, &mut images, |_, (pixels, logits)| {
             *logits = self.forward((pool, threads), pixels, stop, &mut |_, _| {});
         });
         let mut all = Vec::new();
-        for (_, logits) in chunks {
+        for (_, logits) in images {
             all.extend(logits?);
         }
         Ok(all)
@@ -139,7 +139,7 @@ impl FloatVision {
     ) -> Result<Vec<f32>, ModelError> {
         let image = self.check(pixels)?;
         let mut all = Vec::new();
-        for pixels in pixels.chunks(CHUNK * image) {
+        for pixels in pixels.chunks(OBSERVED * image) {
             all.extend(self.forward(pool, pixels, &AtomicBool::new(false), observe)?);
         }
         Ok(all)

@@ -86,13 +86,18 @@ test('every way of holding activations is as exact as its width', () => {
     'int8-g64': 0.02,
     'int8-per-token': 0.02,
     'int8-outliers': 0.02,
+    'int8-tables': 0.02,
     'int4-g32': 0.3,
+    'bipolar4-g32': 0.2,
+    'bipolar3-g32': 0.2,
+    'bipolar2-g32': 0.3,
+    'bipolar1-g32': 2,
   } as const;
   for (const [activations, bound] of Object.entries(bounds) as [keyof typeof bounds, number][]) {
     const error = relativeError(linear(x, packed, { activations }), expected);
     expect(error, activations).toBeLessThan(bound);
     // Coarser ones are no finer ones under another name.
-    if (activations === 'int4-g32') expect(error).toBeGreaterThan(0.02);
+    if (bound > 0.02) expect(error, activations).toBeGreaterThan(0.02);
   }
 });
 
@@ -117,12 +122,18 @@ test('a bias is added, the result goes where it is wanted', () => {
   expect(relativeError(out, product(weights, bias))).toBeLessThan(2e-6);
 });
 
-test('the choice of kernel changes no bit', () => {
+test('the choice of kernel changes no bit', async () => {
   for (const format of ['int2:g32:f16', 'int3:g64:f16', 'int4:g32:f16'] as const) {
     const shape = [ROWS, COLUMNS] as const;
     using dot = packWeights(weights, { shape, format, kernel: 'dot' });
-    using tables = packWeights(weights, { shape, format, kernel: 'tables' });
-    expect(linear(x, tables)).toEqual(linear(x, dot));
+    for (const kernel of ['tables', 'int8-tables', 'bit-planes'] as const) {
+      using packed = packWeights(weights, { shape, format, kernel });
+      for (const activations of ['int8-g32', 'int8-tables', 'bipolar1-g32', 'bipolar2-g32'] as const) {
+        const expected = linear(x, dot, { activations });
+        expect(linear(x, packed, { activations }), `${format} ${kernel} ${activations}`).toEqual(expected);
+        expect(await linearAsync(x, packed, { activations })).toEqual(expected);
+      }
+    }
   }
 });
 
@@ -195,5 +206,9 @@ test('arrays of a running product are busy; disposed weights finish it and take 
 test('the kernels in use are listed', () => {
   const kernels = activeKernels();
   using packed = packWeights(weights, { shape: [ROWS, COLUMNS], format: 'q4_0' });
-  expect(kernels.map(({ name }) => name)).toContain(packed.kernel);
+  const names = kernels.map(({ name }) => name);
+  expect(names).toContain(packed.kernel);
+  // Which activations of their own read.
+  expect(names.filter((name) => name.startsWith('int8_lut_f32_u2_grouped__'))).toHaveLength(1);
+  expect(names.filter((name) => name.startsWith('popcount_g32_u2_grouped__'))).toHaveLength(1);
 });

@@ -160,7 +160,8 @@ impl NativePackedWeights {
     }
 }
 
-/// Packs a matrix; `kernel` is 0 for what was measured to be faster, 1 for dot products, 2 for tables, 3 for five ternary weights in a byte.
+/// Packs a matrix; `kernel` is 0 for what was measured to be faster, 1 for dot products, 2 for tables, 3 for five ternary weights in a byte, 4 for
+/// rounded tables, 5 for population counts.
 #[napi]
 pub fn pack_weights(
     env: Env,
@@ -176,6 +177,8 @@ pub fn pack_weights(
         match kernel {
             1 => weights.choose(pool, threads, KernelChoice::Dot),
             2 => weights.choose(pool, threads, KernelChoice::Tables),
+            4 => weights.choose(pool, threads, KernelChoice::Int8Tables),
+            5 => weights.choose(pool, threads, KernelChoice::BitPlanes),
             3 => weights = weights.to_trits(pool, threads)?.unwrap_or(weights),
             _ => {}
         }

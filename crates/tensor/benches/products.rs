@@ -108,12 +108,36 @@ impl Bench {
             }
             last = kernel;
         }
+        if kind == ActivationKind::Int8G32 && tokens == 1 {
+            self.run_rounded(&name, &mut matrices, shape);
+        }
         for weights in &mut matrices {
             let trits = weights.to_trits(&self.pool, 2).expect("memory");
             let Some(trits) = trits else { return };
             *weights = trits;
         }
         self.measure(&name, &matrices, shape, tokens, 1, kind);
+    }
+
+    /// By rounded tables, and with activations of few bits by population counts, where there are such kernels.
+    fn run_rounded(&self, name: &str, matrices: &mut [PackedWeights], shape: Shape) {
+        let bipolar =
+            (1..=4).map(|bits| (KernelChoice::BitPlanes, ActivationKind::Bipolar { bits }));
+        for (choice, kind) in
+            [(KernelChoice::Int8Tables, ActivationKind::Int8Tables)].into_iter().chain(bipolar)
+        {
+            for weights in &mut *matrices {
+                weights.choose(&self.pool, 2, choice);
+            }
+            let kernel = matrices[0].kernel_name_for(kind);
+            if kernel.starts_with("int8_lut_") || kernel.starts_with("popcount_") {
+                let name = name.replace(ActivationKind::Int8G32.name(), kind.name());
+                self.measure(&name, matrices, shape, 1, 1, kind);
+            }
+        }
+        for weights in matrices {
+            weights.choose(&self.pool, 2, KernelChoice::Dot);
+        }
     }
 
     /// Products of bipolar integers by population counts, for each pair of widths whose product is at most 8, beside int8.

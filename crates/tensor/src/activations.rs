@@ -7,8 +7,10 @@ use dyadic_kernels::matmul::LayoutId;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL, panel_index, panel_width};
 use dyadic_kernels::matmul::byte_lut::{self, ByteTable};
 use dyadic_kernels::matmul::float::CHAINS;
+use dyadic_kernels::matmul::int8_lut::{self, Int8Tables};
 use dyadic_kernels::matmul::layout::BLOCK;
 use dyadic_kernels::matmul::lut::TableBlock;
+use dyadic_kernels::matmul::popcount::BitBlock;
 use dyadic_kernels::quantize_activations::Rounding;
 
 use crate::TensorError;
@@ -40,11 +42,22 @@ pub enum ActivationKind {
         /// The least magnitude of an outlier.
         threshold: f32,
     },
+    /// As they are, but that integer weights of 1 to 4 bits are multiplied by tables of their sums, rounded to 8 bits with a scale for 64 columns, or for 32
+    /// where the scales of the weights change within 64 (T-MAC, Wei et al. 2024; [`int8_lut`]). The error is about that of [`Self::Int8G32`].
+    Int8Tables,
+    /// As odd integers −(2^bits − 1) to 2^bits − 1 with a scale for each 32 columns: with weights of so few bits that the product of the widths is at most 8,
+    /// products can be made by population counts (APNN-TC, Feng et al. 2021; [`KernelChoice::BitPlanes`](crate::KernelChoice::BitPlanes)).
+    ///
+    /// The scale is the mean magnitude for 1 bit (XNOR-Net, Rastegari et al. 2016), else the largest magnitude / (2^bits − 1).
+    Bipolar {
+        /// 1 to 4.
+        bits: u32,
+    },
 }
 
 impl ActivationKind {
     /// All kinds, with the thresholds of their papers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::F32,
         Self::Int8G32,
         Self::Int8G64,
@@ -52,6 +65,11 @@ impl ActivationKind {
         Self::Int4G32,
         Self::Int16,
         Self::Int8Outliers { threshold: 6.0 },
+        Self::Int8Tables,
+        Self::Bipolar { bits: 1 },
+        Self::Bipolar { bits: 2 },
+        Self::Bipolar { bits: 3 },
+        Self::Bipolar { bits: 4 },
     ];
 
     /// Its name, as options and messages spell it.
@@ -65,12 +83,22 @@ impl ActivationKind {
             Self::Int4G32 => "int4-g32",
             Self::Int16 => "int16",
             Self::Int8Outliers { .. } => "int8-outliers",
+            Self::Int8Tables => "int8-tables",
+            Self::Bipolar { bits: 1 } => "bipolar1-g32",
+            Self::Bipolar { bits: 2 } => "bipolar2-g32",
+            Self::Bipolar { bits: 3 } => "bipolar3-g32",
+            Self::Bipolar { .. } => "bipolar4-g32",
         }
     }
 
-    /// Whether products by tables take such activations: all integers of one digit.
+    /// Whether they are held as integers.
+    pub(crate) fn is_integer(self) -> bool {
+        !matches!(self, Self::F32 | Self::Int8Tables)
+    }
+
+    /// Whether products by exact tables take such activations: all integers of one digit.
     pub(crate) fn has_tables(self) -> bool {
-        !matches!(self, Self::F32 | Self::Int16)
+        self.is_integer() && self != Self::Int16
     }
 
     /// The kind of a name.
@@ -112,6 +140,10 @@ pub struct Activations {
     tables: OnceLock<Vec<TableBlock>>,
     /// The same for bytes of codes, of 1 bit and of 2.
     byte_tables: [OnceLock<Vec<ByteTable>>; 2],
+    /// The rounded tables of [`ActivationKind::Int8Tables`], for groups of 1 and 2 blocks.
+    int8_tables: [OnceLock<Vec<Int8Tables>>; int8_lut::MAX_BLOCKS],
+    /// The bit planes of [`ActivationKind::Bipolar`].
+    bits: OnceLock<Vec<BitBlock>>,
     /// What the integers stand for, where a product needed it.
     decoded: OnceLock<Vec<f32>>,
 }
@@ -144,9 +176,11 @@ impl Activations {
         self.outliers.clear();
         self.tables.take();
         self.byte_tables.iter_mut().for_each(|tables| drop(tables.take()));
+        self.int8_tables.iter_mut().for_each(|tables| drop(tables.take()));
+        self.bits.take();
         self.decoded.take();
         let blocks = columns.div_ceil(BLOCK);
-        if kind != ActivationKind::F32 {
+        if kind.is_integer() {
             self.blocks.resize(tokens * blocks, ActivationBlock::ZERO);
         }
         match kind {
@@ -171,7 +205,15 @@ impl Activations {
                     }
                 }
             }
-            ActivationKind::F32 => {
+            ActivationKind::Bipolar { bits } => {
+                for (token, x) in x.chunks_exact(columns).enumerate() {
+                    for (block, x) in x.chunks(BLOCK).enumerate() {
+                        self.blocks[panel_index(tokens, blocks, token, block)] =
+                            bipolar_block(x, bits);
+                    }
+                }
+            }
+            ActivationKind::F32 | ActivationKind::Int8Tables => {
                 let padded = columns.next_multiple_of(CHAINS);
                 self.values.resize(tokens * padded, 0.0);
                 let panels = self.values.chunks_mut(PANEL * padded.max(1));
@@ -256,7 +298,42 @@ impl Activations {
         })
     }
 
-    /// The same of the low digits, where activations have two.
+    /// The planes of those blocks, of odd integers of `bits` bits.
+    pub(crate) fn bits(&self, first: usize, tokens: usize, bits: u32) -> &[BitBlock] {
+        let blocks = self.columns.div_ceil(BLOCK);
+        let planes = self.bits.get_or_init(|| {
+            self.blocks.iter().map(|block| BitBlock::new(&block.codes, bits)).collect()
+        });
+        &planes[first * blocks..][..tokens * blocks]
+    }
+
+    /// The rounded tables of tokens `first` to `first + tokens - 1`, for groups of so many blocks.
+    pub(crate) fn int8_tables(
+        &self,
+        kernels: &Kernels,
+        blocks_per_group: usize,
+        first: usize,
+        tokens: usize,
+    ) -> &[Int8Tables] {
+        let blocks = self.columns.div_ceil(BLOCK);
+        let tables = self.int8_tables[blocks_per_group - 1].get_or_init(|| {
+            let padded = self.columns.next_multiple_of(CHAINS);
+            let mut tables = vec![Int8Tables::ZERO; self.tokens * blocks];
+            let mut of_token = vec![Int8Tables::ZERO; blocks];
+            for token in 0..self.tokens {
+                let value = |column| self.values[panel_index(self.tokens, padded, token, column)];
+                let x: Vec<f32> = (0..self.columns).map(value).collect();
+                kernels.int8_tables(&x, blocks_per_group, &mut of_token);
+                for (block, of_token) in of_token.iter().enumerate() {
+                    tables[panel_index(self.tokens, blocks, token, block)] = *of_token;
+                }
+            }
+            tables
+        });
+        &tables[first * blocks..][..tokens * blocks]
+    }
+
+    /// The quantized blocks of the low digits, where activations have two.
     pub(crate) fn low_blocks(&self, first: usize, tokens: usize) -> Option<&[ActivationBlock]> {
         let blocks = self.columns.div_ceil(BLOCK);
         (self.kind == ActivationKind::Int16)
@@ -266,7 +343,7 @@ impl Activations {
     /// The numbers of tokens `first` to `first + tokens - 1`: whole panels but for the last one of all. For integers, what they stand for.
     pub(crate) fn values(&self, first: usize, tokens: usize) -> &[f32] {
         let padded = self.columns.next_multiple_of(CHAINS);
-        let values = if self.kind == ActivationKind::F32 { &self.values } else { self.decoded() };
+        let values = if self.kind.is_integer() { self.decoded() } else { &self.values };
         &values[first * padded..][..tokens * padded]
     }
 
@@ -319,6 +396,30 @@ fn take_outliers(token: &mut [f32], threshold: f32) -> Vec<Outlier> {
 fn nearest(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC) - MAGIC
+}
+
+/// The nearest odd integers of `bits` bits of up to 32 activations; any where all are 0, or one is no number or infinite.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "odd integers of 4 bits; a count of at most 32"
+)]
+fn bipolar_block(x: &[f32], bits: u32) -> ActivationBlock {
+    let top = ((1 << bits) - 1) as f32;
+    let largest = largest_magnitude(x);
+    let scale = match bits {
+        _ if !largest.is_finite() => f32::NAN,
+        _ if largest < SMALLEST => 0.0,
+        1 => x.iter().map(|value| value.abs() / x.len() as f32).sum(),
+        _ => largest / top,
+    };
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let mut codes = [0; BLOCK];
+    for (code, &x) in codes.iter_mut().zip(x) {
+        let odd = 2.0 * nearest(0.5 * (x * inverse) - 0.5) + 1.0;
+        *code = odd.clamp(-top, top) as i8;
+    }
+    ActivationBlock::new(codes, scale)
 }
 
 /// The high and low digits of a token.

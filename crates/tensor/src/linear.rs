@@ -3,12 +3,13 @@
 use dyadic_formats::float::canonical;
 use dyadic_kernels::matmul::OutputColumns;
 use dyadic_kernels::matmul::activations::{ActivationBlock, PANEL};
+use dyadic_kernels::matmul::int8_lut::{self, Int8Tables};
 use dyadic_kernels::matmul::layout::{BLOCK, TILE_ROWS};
 use dyadic_kernels::matmul::{byte_lut, lut};
 
 use crate::TensorError;
 use crate::activations::{ActivationKind, Activations, Outlier};
-use crate::packed::{CodeLayout, Layout, Order, PackedWeights};
+use crate::packed::{CodeLayout, Layout, Order, PackedWeights, rearrange};
 use crate::pool::Pool;
 
 /// The least bytes of weights that a task reads times its tokens: one microsecond or so, ten times what claiming it costs.
@@ -150,6 +151,9 @@ fn tokens_per_step(weights: &PackedWeights) -> usize {
             weights.columns().div_ceil(BLOCK)
                 * (size_of::<ActivationBlock>() + size_of::<lut::TableBlock>())
         }
+        Layout::Codes(CodeLayout { order: Order::Nibbles, .. }) => {
+            weights.columns().div_ceil(BLOCK) * size_of::<Int8Tables>()
+        }
         Layout::Codes(_) if weights.takes_integers() => {
             weights.columns().div_ceil(BLOCK) * size_of::<ActivationBlock>()
         }
@@ -169,6 +173,31 @@ fn multiply(
     let kernels = weights.kernels();
     let columns = weights.columns();
     match weights.layout() {
+        Layout::Codes(layout)
+            if activations.kind() == ActivationKind::Int8Tables
+                && layout.spec.id.is_some_and(int8_lut::is_supported) =>
+        {
+            let blocks = columns.div_ceil(BLOCK);
+            let blocks_per_group = int8_lut::blocks_per_group(&layout.spec, blocks);
+            let tables = activations.int8_tables(kernels, blocks_per_group, first, tokens);
+            in_order(weights, layout, tiles, Order::Nibbles, out, &mut |tiles, out| {
+                kernels.matmul_by_int8_tables(&layout.spec, tiles, blocks, tables, out);
+            });
+            scale(layout.factor, out);
+        }
+        Layout::Codes(layout @ CodeLayout { order: Order::Nibbles | Order::Words, .. }) => {
+            if let Some(bits) = layout.bits_of_planes(activations.kind()) {
+                let planes = (activations.bits(first, tokens, bits), bits);
+                let activations = activations.blocks(first, tokens);
+                let blocks = columns.div_ceil(BLOCK);
+                kernels.matmul_by_popcount(&layout.spec, tiles, blocks, activations, planes, out);
+                scale(layout.factor, out);
+                return;
+            }
+            in_order(weights, layout, tiles, Order::Quads, out, &mut |tiles, out| {
+                multiply_codes(weights, layout, tiles, activations, first, tokens, out);
+            });
+        }
         Layout::Codes(layout @ CodeLayout { order: Order::Bytes, .. }) => {
             multiply_bytes(weights, layout, tiles, activations, first, tokens, out);
         }
@@ -181,19 +210,9 @@ fn multiply(
                 scale(layout.factor, out);
                 return;
             }
-            let mut quads = vec![0; weights.tile_bytes()];
-            for (index, tile) in tiles.chunks_exact(weights.tile_bytes()).enumerate() {
-                lut::from_planes(&layout.spec, tile, blocks, &mut quads);
-                multiply_codes(
-                    weights,
-                    layout,
-                    &quads,
-                    activations,
-                    first,
-                    tokens,
-                    &mut out.tiles(index, 1),
-                );
-            }
+            in_order(weights, layout, tiles, Order::Quads, out, &mut |tiles, out| {
+                multiply_codes(weights, layout, tiles, activations, first, tokens, out);
+            });
         }
         Layout::Codes(layout) => {
             multiply_codes(weights, layout, tiles, activations, first, tokens, out);
@@ -202,6 +221,28 @@ fn multiply(
             let x = activations.values(first, tokens);
             kernels.matmul_float(*layout, tiles, columns, x, out);
         }
+    }
+}
+
+/// Calls `multiply` with the tiles in an order, a few at a time where they have another.
+fn in_order(
+    weights: &PackedWeights,
+    layout: &CodeLayout,
+    tiles: &[u8],
+    order: Order,
+    out: &mut OutputColumns<'_>,
+    multiply: &mut dyn FnMut(&[u8], &mut OutputColumns<'_>),
+) {
+    if layout.order == order {
+        multiply(tiles, out);
+        return;
+    }
+    let (tile_bytes, blocks) = (weights.tile_bytes(), weights.columns().div_ceil(BLOCK));
+    for (index, four) in tiles.chunks(byte_lut::TILES * tile_bytes).enumerate() {
+        let mut four = four.to_vec();
+        let orders = [layout.order, order];
+        rearrange(weights.kernels(), &layout.spec, &mut four, tile_bytes, blocks, orders);
+        multiply(&four, &mut out.tiles(index * byte_lut::TILES, byte_lut::TILES));
     }
 }
 
@@ -253,7 +294,7 @@ fn multiply_codes(
 ) {
     let kernels = weights.kernels();
     let columns = weights.columns();
-    if activations.kind() != ActivationKind::F32 && weights.takes_integers() {
+    if activations.kind().is_integer() && weights.takes_integers() {
         let blocks = columns.div_ceil(BLOCK);
         kernels.matmul(spec, tiles, blocks, activations.blocks(first, tokens), out);
         if let Some(low) = activations.low_blocks(first, tokens) {

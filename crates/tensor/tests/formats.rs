@@ -201,9 +201,9 @@ fn products_are_near_the_exact_ones_and_the_same_bits_everywhere() {
     }
 }
 
-/// T-MAC as a choice of the caller: whatever the CPU, tables give the bits of dot products, for few tokens and for many.
+/// T-MAC and bit planes as choices of the caller: whatever the CPU, they give the bits of dot products, for few tokens and for many.
 #[test]
-fn products_by_tables_are_those_by_dot_products() {
+fn no_bit_of_a_product_depends_on_the_choice_of_kernel() {
     let mut rng = Rng::new(33);
     for name in [
         "bipolar1:g128:f16",
@@ -229,13 +229,19 @@ fn products_by_tables_are_those_by_dot_products() {
                     let dot = multiply(&weights, isa, x, kind);
                     let mut row = vec![0.0; columns];
                     weights.decode_row(34, &mut row).unwrap();
-                    weights.choose(&pool(1), 1, KernelChoice::Tables);
-                    assert!(weights.kernel_name().contains("lut"), "{name}");
-                    let context = format!("{name}, {isa}, {tokens} tokens, {}", kind.name());
-                    assert_same_bits(&multiply(&weights, isa, x, kind), &dot, &context);
-                    let mut from_planes = vec![0.0; columns];
-                    weights.decode_row(34, &mut from_planes).unwrap();
-                    assert_same_bits(&from_planes, &row, name);
+                    for (choice, of, kernel) in [
+                        (KernelChoice::Tables, ActivationKind::Int8G32, "lut_i8g32_"),
+                        (KernelChoice::Int8Tables, ActivationKind::Int8Tables, "int8_lut_"),
+                        (KernelChoice::BitPlanes, ActivationKind::Bipolar { bits: 2 }, "popcount_"),
+                    ] {
+                        weights.choose(&pool(1), 1, choice);
+                        assert!(weights.kernel_name_for(of).contains(kernel), "{name}");
+                        let context = format!("{name}, {isa}, {tokens} x {}", kind.name());
+                        assert_same_bits(&multiply(&weights, isa, x, kind), &dot, &context);
+                        let mut rearranged = vec![0.0; columns];
+                        weights.decode_row(34, &mut rearranged).unwrap();
+                        assert_same_bits(&rearranged, &row, name);
+                    }
                 }
             }
         }

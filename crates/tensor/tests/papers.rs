@@ -9,7 +9,8 @@ use dyadic_formats::{EncodeOptions, Format, Quantized};
 use dyadic_kernels::{Isa, Kernels};
 use dyadic_tensor::pool::Pool;
 use dyadic_tensor::{
-    ActivationKind, Activations, ComplexWeights, PackedWeights, Planes, Projection, Shape, linear,
+    ActivationKind, Activations, ComplexWeights, KernelChoice, PackedWeights, Planes, Projection,
+    Shape, linear,
 };
 use dyadic_testkit::Rng;
 
@@ -134,6 +135,73 @@ fn paper_31_any_width_is_multiplied() {
         let error =
             relative_error(&multiply(&weights, &x, ActivationKind::Int8G32), &exact(&weights, &x));
         assert!(error < 3e-4, "{format}, int8 activations: {error:e}");
+    }
+}
+
+/// Row 38: products of weights and activations of few bits, by population counts, are those of the integers.
+#[test]
+fn paper_38_bipolar_activations_are_multiplied_exactly() {
+    let (rows, columns, tokens) = (48, 500, 3);
+    let mut rng = Rng::new(38);
+    let values = rng.normal_vec(rows * columns, 1.0);
+    let x = rng.normal_vec(tokens * columns, 1.0);
+    for (format, weight_bits) in [
+        ("bipolar1:channel:f32", 1),
+        ("bipolar2:channel:f32", 2),
+        ("ternary:tensor:f32", 2),
+        ("int3:channel:f32", 3),
+        ("uint4:channel:f32:zp", 4),
+    ] {
+        let mut weights = pack(format, &values, rows, columns);
+        weights.choose(&pool(), 1, KernelChoice::BitPlanes);
+        for bits in 1..=4 {
+            let kind = ActivationKind::Bipolar { bits };
+            let is_counted = weights.kernel_name_for(kind).starts_with("popcount_");
+            assert_eq!(is_counted, weight_bits * bits <= 8, "{format}, {bits} bits");
+            let rounded: Vec<f32> = x
+                .chunks(columns)
+                .flat_map(|x| x.chunks(32).flat_map(|x| bipolar(x, bits)))
+                .collect();
+            let actual = multiply(&weights, &x, kind);
+            let error = relative_error(&actual, &exact(&weights, &rounded));
+            assert!(error < 1e-11, "{format}, {bits} bits: {error:e}");
+        }
+    }
+}
+
+/// What the nearest odd integers of so many bits stand for.
+fn bipolar(x: &[f32], bits: u32) -> Vec<f32> {
+    let top = ((1 << bits) - 1) as f32;
+    let scale = match bits {
+        1 => x.iter().map(|x| x.abs()).sum::<f32>() / x.len() as f32,
+        _ => x.iter().fold(0.0, |most: f32, x| most.max(x.abs())) / top,
+    };
+    let odd = |x: f32| (2.0 * (0.5 * x / scale).floor() + 1.0).clamp(-top, top);
+    x.iter().map(|&x| scale * odd(x)).collect()
+}
+
+/// Row 50: T-MAC's rounded tables lose no more than 8-bit activations with as many scales, also where there are outliers.
+#[test]
+fn paper_50_rounded_tables_are_as_near_as_int8() {
+    let (rows, columns, tokens) = (64, 4096, 4);
+    let mut rng = Rng::new(50);
+    let values = rng.normal_vec(rows * columns, 1.0);
+    let normal = rng.normal_vec(tokens * columns, 1.0);
+    let mut outliers = normal.clone();
+    outliers.iter_mut().step_by(200).for_each(|x| *x *= 20.0);
+    for format in ["bipolar1", "uint2", "int3", "int4"] {
+        // Tables of 64 columns share a scale, and of 32.
+        for group in [128, 32] {
+            let weights = pack(&format!("{format}:g{group}:f16"), &values, rows, columns);
+            for (x, bound) in [(&normal, 1e-4), (&outliers, 2e-4)] {
+                let exact = exact(&weights, x);
+                let tables = multiply(&weights, x, ActivationKind::Int8Tables);
+                let error = relative_error(&tables, &exact);
+                assert!(error < bound, "{format}, groups of {group}: {error:e}");
+                // Rounded they are: in f32 nothing would be lost.
+                assert!(error > 1e-7, "{format}, groups of {group}: {error:e}");
+            }
+        }
     }
 }
 
@@ -273,7 +341,9 @@ fn paper_55_ternary_products_are_exact() {
     let trits = weights.to_trits(&pool(), 1).unwrap().unwrap();
     assert_eq!(trits.layout_name(), "trits_grouped");
     assert!(trits.byte_len() * 8 < 48 * 1024 * 17 / 10, "{} bytes", trits.byte_len());
-    for kind in ActivationKind::ALL {
+    // Bytes of five have no rounded tables: they are multiplied as in f32.
+    let kinds = ActivationKind::ALL.into_iter().filter(|kind| *kind != ActivationKind::Int8Tables);
+    for kind in kinds {
         assert_eq!(multiply(&trits, &x, kind), multiply(&weights, &x, kind), "{}", kind.name());
     }
     let int2 = pack("int2full:tensor:f32", &values, rows, columns);

@@ -18,7 +18,7 @@ use dyadic_kernels::Kernels;
 use dyadic_kernels::matmul::float::FloatLayout;
 use dyadic_kernels::matmul::layout::{BLOCK, Codes, LayoutSpec, TILE_ROWS};
 use dyadic_kernels::matmul::weight_only::integer_values;
-use dyadic_kernels::matmul::{LayoutId, byte_lut, lut};
+use dyadic_kernels::matmul::{LayoutId, byte_lut, int8_lut, lut, popcount};
 
 use self::quantized::Plan;
 use crate::activations::ActivationKind;
@@ -58,6 +58,10 @@ pub(crate) enum Order {
     Quads,
     /// In bit planes, for products by tables of four columns.
     Planes,
+    /// In nibbles of bit planes, for products by rounded tables.
+    Nibbles,
+    /// In words of bit planes, for products by population counts.
+    Words,
     /// In bytes of four tiles, for products by tables of a byte; tiles that are left over in quads.
     Bytes,
 }
@@ -72,6 +76,11 @@ pub enum KernelChoice {
     Dot,
     /// By look-up tables where the layout has such kernels (integers of 1 to 4 bits). They gain nothing from many tokens.
     Tables,
+    /// By rounded look-up tables where the layout has such kernels, of [`ActivationKind::Int8Tables`]; those of other kinds take longer then.
+    Int8Tables,
+    /// By population counts where the layout has such kernels and activations are [`ActivationKind::Bipolar`] of so few bits that the product of the widths is
+    /// at most 8; other products take longer then.
+    BitPlanes,
 }
 
 impl Layout {
@@ -263,7 +272,9 @@ impl PackedWeights {
             KernelChoice::Auto if lut::is_preferred(isa, id) => Order::Planes,
             KernelChoice::Tables if byte_lut::is_supported(isa, id, self.rows) => Order::Bytes,
             KernelChoice::Tables if lut::is_supported(id) => Order::Planes,
-            KernelChoice::Auto | KernelChoice::Dot | KernelChoice::Tables => Order::Quads,
+            KernelChoice::Int8Tables if int8_lut::is_supported(id) => Order::Nibbles,
+            KernelChoice::BitPlanes if popcount::is_supported(id) => Order::Words,
+            _ => Order::Quads,
         };
         let from = std::mem::replace(&mut layout.order, to);
         if from == to {
@@ -275,28 +286,7 @@ impl PackedWeights {
         let fours: Vec<_> = fours.map(Mutex::new).collect();
         pool.run(threads, fours.len(), &|index| {
             let mut four = fours[index].lock().unwrap_or_else(PoisonError::into_inner);
-            let whole = four.len() == byte_lut::TILES * tile_bytes;
-            match from {
-                Order::Planes => {
-                    for tile in four.chunks_exact_mut(tile_bytes) {
-                        let planes = tile.to_vec();
-                        lut::from_planes(&spec, &planes, blocks, tile);
-                    }
-                }
-                Order::Bytes if whole => {
-                    let bytes = four.to_vec();
-                    kernels.bytes_to_tiles(&spec, &bytes, blocks, 0, &mut four);
-                }
-                Order::Bytes | Order::Quads => {}
-            }
-            match to {
-                Order::Planes => {
-                    let tiles = four.chunks_exact_mut(tile_bytes);
-                    tiles.for_each(|tile| lut::to_planes(&spec, tile, blocks));
-                }
-                Order::Bytes if whole => byte_lut::from_tiles(&spec, &mut four, blocks),
-                Order::Bytes | Order::Quads => {}
-            }
+            rearrange(kernels, &spec, &mut four, tile_bytes, blocks, [from, to]);
         });
     }
 
@@ -390,14 +380,20 @@ impl PackedWeights {
     #[must_use]
     pub fn kernel_name_for(&self, kind: ActivationKind) -> &'static str {
         match &self.layout {
-            Layout::Codes(CodeLayout { spec, order, .. }) => match spec.id {
+            Layout::Codes(layout @ CodeLayout { spec, order, .. }) => match spec.id {
+                Some(id) if layout.bits_of_planes(kind).is_some() => {
+                    self.kernels.matmul_by_popcount_name(id)
+                }
+                Some(id) if kind == ActivationKind::Int8Tables && int8_lut::is_supported(id) => {
+                    self.kernels.matmul_by_int8_tables_name(id)
+                }
                 Some(id) if kind.has_tables() && *order == Order::Planes => {
                     self.kernels.matmul_by_tables_name(id)
                 }
                 Some(id) if kind.has_tables() && *order == Order::Bytes => {
                     self.kernels.matmul_by_byte_tables_name(id)
                 }
-                Some(id) if kind != ActivationKind::F32 => self.kernels.matmul_name(id),
+                Some(id) if kind.is_integer() => self.kernels.matmul_name(id),
                 _ => self.kernels.matmul_codes_name(),
             },
             Layout::Float(layout) => self.kernels.matmul_float_name(*layout),
@@ -461,20 +457,21 @@ impl PackedWeights {
             return Cow::Borrowed(tile);
         };
         let blocks = self.columns.div_ceil(BLOCK);
-        let four = index / byte_lut::TILES * byte_lut::TILES;
+        let first = index / byte_lut::TILES * byte_lut::TILES;
         match order {
-            Order::Planes => {
+            Order::Quads => Cow::Borrowed(tile),
+            Order::Bytes if first + byte_lut::TILES <= self.rows.div_ceil(TILE_ROWS) => {
                 let mut quads = vec![0; tile.len()];
-                lut::from_planes(spec, tile, blocks, &mut quads);
+                let four = self.tiles(first, byte_lut::TILES);
+                self.kernels.bytes_to_tiles(spec, four, blocks, index - first, &mut quads);
                 Cow::Owned(quads)
             }
-            Order::Bytes if four + byte_lut::TILES <= self.rows.div_ceil(TILE_ROWS) => {
-                let mut quads = vec![0; tile.len()];
-                let bytes = self.tiles(four, byte_lut::TILES);
-                self.kernels.bytes_to_tiles(spec, bytes, blocks, index - four, &mut quads);
+            Order::Bytes | Order::Planes | Order::Nibbles | Order::Words => {
+                let mut quads = tile.to_vec();
+                let orders = [*order, Order::Quads];
+                rearrange(self.kernels, spec, &mut quads, tile.len(), blocks, orders);
                 Cow::Owned(quads)
             }
-            Order::Bytes | Order::Quads => Cow::Borrowed(tile),
         }
     }
 
@@ -493,6 +490,37 @@ impl PackedWeights {
     /// The bytes of `count` tiles from `first` on.
     pub(crate) fn tiles(&self, first: usize, count: usize) -> &[u8] {
         &self.bytes[first * self.tile_bytes..][..count * self.tile_bytes]
+    }
+}
+
+/// Moves the codes of up to four tiles from one order to another.
+pub(crate) fn rearrange(
+    kernels: &Kernels,
+    spec: &LayoutSpec,
+    four: &mut [u8],
+    tile_bytes: usize,
+    blocks: usize,
+    [from, to]: [Order; 2],
+) {
+    let whole = four.len() == byte_lut::TILES * tile_bytes;
+    let codes = four.to_vec();
+    let tiles = codes.chunks_exact(tile_bytes).zip(four.chunks_exact_mut(tile_bytes));
+    match from {
+        Order::Planes => tiles.for_each(|(from, to)| lut::from_planes(spec, from, blocks, to)),
+        Order::Nibbles => {
+            tiles.for_each(|(from, to)| int8_lut::from_nibbles(spec, from, blocks, to));
+        }
+        Order::Words => tiles.for_each(|(from, to)| popcount::from_words(spec, from, blocks, to)),
+        Order::Bytes if whole => kernels.bytes_to_tiles(spec, &codes, blocks, 0, four),
+        Order::Bytes | Order::Quads => {}
+    }
+    let tiles = four.chunks_exact_mut(tile_bytes);
+    match to {
+        Order::Planes => tiles.for_each(|tile| lut::to_planes(spec, tile, blocks)),
+        Order::Nibbles => tiles.for_each(|tile| int8_lut::to_nibbles(spec, tile, blocks)),
+        Order::Words => tiles.for_each(|tile| popcount::to_words(spec, tile, blocks)),
+        Order::Bytes if whole => byte_lut::from_tiles(spec, four, blocks),
+        Order::Bytes | Order::Quads => {}
     }
 }
 
@@ -517,6 +545,19 @@ impl TileOfNumbers<'_> {
 impl CodeLayout {
     fn new(spec: LayoutSpec, values: Box<[f32; 256]>, factor: f32) -> Self {
         Self { spec, values, factor, order: Order::Quads }
+    }
+
+    /// The bits of activations, where products with them are made by population counts.
+    pub(crate) fn bits_of_planes(&self, kind: ActivationKind) -> Option<u32> {
+        match kind {
+            ActivationKind::Bipolar { bits }
+                if self.order == Order::Words
+                    && bits * self.spec.codes.bits() <= popcount::MAX_WIDTHS =>
+            {
+                Some(bits)
+            }
+            _ => None,
+        }
     }
 
     /// 32 weights of a row, as the format's own decoder rounds them.

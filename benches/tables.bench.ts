@@ -1,6 +1,6 @@
 // Look-up tables against integer dot products, at each width that has both: `DYADIC_ISA=avx2 npm run bench -- tables` for CPUs without VNNI.
 
-import { linear, type PackedWeights, packWeights, Tensor } from '../ts/index.ts';
+import { linear, packWeights, Tensor } from '../ts/index.ts';
 import type { Row } from './lib/results.ts';
 import { summarize } from './lib/statistics.ts';
 
@@ -10,7 +10,11 @@ const CASES = [
   { rows: 1024, columns: 2048, matrices: 1 },
   { rows: 4096, columns: 4096, matrices: 24 },
 ] as const;
-const KERNELS = ['dot', 'tables'] as const;
+const KERNELS = [
+  { kernel: 'dot', activations: 'int8-g32' },
+  { kernel: 'tables', activations: 'int8-g32' },
+  { kernel: 'int8-tables', activations: 'int8-tables' },
+] as const;
 const ROUNDS = 15;
 /** Microseconds of a turn, at least. */
 const TURN = 4000;
@@ -21,19 +25,20 @@ export default async function tables(): Promise<Row[]> {
     for (const { rows: height, columns, matrices } of CASES) {
       const values = Float32Array.from({ length: height * columns }, (_, i) => ((i * 0.618034) % 2) - 1);
       const tensor = Tensor.from(values, { format, shape: [height, columns] });
-      const sets = KERNELS.map((kernel) =>
-        Array.from({ length: matrices }, () => packWeights(tensor, { kernel })),
-      );
+      const sets = KERNELS.map(({ kernel, activations }) => ({
+        activations,
+        packed: Array.from({ length: matrices }, () => packWeights(tensor, { kernel })),
+      }));
       const x = values.slice(0, columns);
       const out = new Float32Array(height);
-      const pass = (set: readonly PackedWeights[]) => {
-        for (const weights of set) linear(x, weights, { out, threads: 1 });
+      const pass = ({ activations, packed }: (typeof sets)[number]) => {
+        for (const weights of packed) linear(x, weights, { out, threads: 1, activations });
       };
       const times = sets.map((set) => {
         pass(set);
         return [] as number[];
       });
-      // Turn by turn, so that both see the same load.
+      // Turn by turn, so that all see the same load.
       for (let round = 0; round < ROUNDS; round++) {
         sets.forEach((set, k) => {
           const started = performance.now();
@@ -43,21 +48,24 @@ export default async function tables(): Promise<Row[]> {
           times[k]?.push(((performance.now() - started) * 1000) / passes / matrices);
         });
       }
-      const [dot, table] = times.map(summarize);
-      if (dot === undefined || table === undefined) throw new Error('two kernels');
+      const [dot, table, rounded] = times.map(summarize);
+      if (dot === undefined || table === undefined || rounded === undefined) throw new Error('three kernels');
+      const overDot = (tables: typeof dot) => ({
+        median: Number((dot.median / tables.median).toFixed(2)),
+        min: Number((dot.min / tables.min).toFixed(2)),
+      });
       rows.push({
         format,
         shape: `${height} x ${columns}`,
         from: matrices === 1 ? 'cache' : 'memory',
-        kernels: sets.map(([first]) => first?.kernel),
+        kernels: sets.map(({ packed }) => packed[0]?.kernel),
         dotMicroseconds: dot,
         tablesMicroseconds: table,
-        tablesOverDot: {
-          median: Number((dot.median / table.median).toFixed(2)),
-          min: Number((dot.min / table.min).toFixed(2)),
-        },
+        tablesOverDot: overDot(table),
+        roundedTablesMicroseconds: rounded,
+        roundedTablesOverDot: overDot(rounded),
       });
-      for (const weights of sets.flat()) weights.dispose();
+      for (const { packed } of sets) for (const weights of packed) weights.dispose();
       tensor.dispose();
     }
   }

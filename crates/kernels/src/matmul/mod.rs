@@ -36,6 +36,44 @@
     reason = "one index walks the registers of accumulators, codes and activations alike"
 )]
 
+/// The op of a product for one layout: `prefix` and the name of the layout, and a kernel `module::matmul` for each instruction set beside the scalar one.
+macro_rules! layout_op {
+    ($prefix:literal, $name:ident, $text:literal, [$($module:ident $isa:ident $arch:literal),*]) => {
+        Op {
+            name: concat!($prefix, $text),
+            kernels: &[
+                Kernel {
+                    name: concat!($prefix, $text, "__scalar"),
+                    isa: Isa::Scalar,
+                    function: scalar::matmul::<types::$name>,
+                },
+                $(#[cfg(target_arch = $arch)]
+                Kernel {
+                    name: concat!($prefix, $text, "__", stringify!($module)),
+                    isa: Isa::$isa,
+                    function: $module::matmul::<types::$name>,
+                },)*
+            ],
+        }
+    };
+}
+
+/// The ops of a product that only some layouts have.
+macro_rules! layout_ops {
+    ($function:ty, $prefix:literal, $kernels:tt, $($name:ident = $text:literal;)*) => {
+        /// The layouts that have kernels here.
+        const LAYOUTS: [LayoutId; [$($text),*].len()] = [$(LayoutId::$name),*];
+
+        /// The products of each of them.
+        pub(crate) static OPS: [Op<$function>; LAYOUTS.len()] =
+            [$(layout_op!($prefix, $name, $text, $kernels)),*];
+
+        fn index_of(id: LayoutId) -> Option<usize> {
+            LAYOUTS.iter().position(|&layout| layout == id)
+        }
+    };
+}
+
 pub mod activations;
 pub mod byte_lut;
 mod codes;
@@ -132,52 +170,10 @@ macro_rules! layouts {
 
         /// The products of each layout, in the order of [`LayoutId`].
         pub(crate) static OPS: [Op<MatmulFn>; LayoutId::ALL.len()] = [$(
-            Op {
-                name: concat!("matmul_i8g32_", $text),
-                kernels: &[
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__scalar"),
-                        isa: Isa::Scalar,
-                        function: scalar::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__avx2"),
-                        isa: Isa::Avx2,
-                        function: avx2::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__avxvnni"),
-                        isa: Isa::AvxVnni,
-                        function: avxvnni::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__avx512"),
-                        isa: Isa::Avx512,
-                        function: avx512::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__neon"),
-                        isa: Isa::Neon,
-                        function: neon::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__neon_dotprod"),
-                        isa: Isa::NeonDotprod,
-                        function: neon_dotprod::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("matmul_i8g32_", $text, "__neon_i8mm"),
-                        isa: Isa::NeonI8mm,
-                        function: neon_i8mm::matmul::<types::$name>,
-                    },
-                ],
-            },
+            layout_op!("matmul_i8g32_", $name, $text, [
+                avx2 Avx2 "x86_64", avxvnni AvxVnni "x86_64", avx512 Avx512 "x86_64",
+                neon Neon "aarch64", neon_dotprod NeonDotprod "aarch64", neon_i8mm NeonI8mm "aarch64"
+            ]),
         )*];
     };
 }

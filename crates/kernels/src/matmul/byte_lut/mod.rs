@@ -128,43 +128,13 @@ pub(crate) static QUADS: Op<QuadsFn> = Op {
 /// of activations, in their order.
 pub(crate) type ByteLutFn = unsafe fn(&Product<ActivationBlock>, *const ByteTable);
 
-macro_rules! byte_tables {
-    ($($name:ident = $text:literal;)*) => {
-        /// The layouts that have kernels here.
-        const LAYOUTS: [LayoutId; [$($text),*].len()] = [$(LayoutId::$name),*];
-
-        /// The products of each of them.
-        pub(crate) static OPS: [Op<ByteLutFn>; LAYOUTS.len()] = [$(
-            Op {
-                name: concat!("byte_lut_i8g32_", $text),
-                kernels: &[
-                    Kernel {
-                        name: concat!("byte_lut_i8g32_", $text, "__scalar"),
-                        isa: Isa::Scalar,
-                        function: scalar::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("byte_lut_i8g32_", $text, "__avx512"),
-                        isa: Isa::Avx512,
-                        function: avx512::matmul::<types::$name>,
-                    },
-                ],
-            },
-        )*];
-    };
-}
-
-byte_tables! {
+layout_ops! {
+    ByteLutFn, "byte_lut_i8g32_", [avx512 Avx512 "x86_64"],
     BipolarF16x4 = "b1_f16g128";
     BipolarGrouped = "b1_grouped";
     U2F16x2 = "u2z1_f16g64";
     U2F16x8 = "u2z1_f16g256";
     U2Grouped = "u2_grouped";
-}
-
-fn index_of(id: LayoutId) -> Option<usize> {
-    LAYOUTS.iter().position(|&layout| layout == id)
 }
 
 /// Whether these tables beat dot products of one token on a cluster of CPUs, as measured: for signs (Zen 4, one thread: 1024 × 2048 in the cache 10.1

@@ -100,40 +100,8 @@ pub(crate) static TABLES: Op<TablesFn> = Op {
 /// as [`blocks_per_group`] says.
 pub(crate) type Int8LutFn = unsafe fn(&Product<Int8Tables>);
 
-macro_rules! tables {
-    ($($name:ident = $text:literal;)*) => {
-        /// The layouts that have kernels here.
-        const LAYOUTS: [LayoutId; [$($text),*].len()] = [$(LayoutId::$name),*];
-
-        /// The products of each of them.
-        pub(crate) static OPS: [Op<Int8LutFn>; LAYOUTS.len()] = [$(
-            Op {
-                name: concat!("int8_lut_f32_", $text),
-                kernels: &[
-                    Kernel {
-                        name: concat!("int8_lut_f32_", $text, "__scalar"),
-                        isa: Isa::Scalar,
-                        function: scalar::matmul,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("int8_lut_f32_", $text, "__avx2"),
-                        isa: Isa::Avx2,
-                        function: avx2::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("int8_lut_f32_", $text, "__neon"),
-                        isa: Isa::Neon,
-                        function: neon::matmul::<types::$name>,
-                    },
-                ],
-            },
-        )*];
-    };
-}
-
-tables! {
+layout_ops! {
+    Int8LutFn, "int8_lut_f32_", [avx2 Avx2 "x86_64", neon Neon "aarch64"],
     BipolarF16x4 = "b1_f16g128";
     BipolarGrouped = "b1_grouped";
     U2F16x2 = "u2z1_f16g64";
@@ -143,10 +111,6 @@ tables! {
     U4F16 = "u4z8_f16";
     U4F16x4 = "u4z8_f16g128";
     U4Grouped = "u4_grouped";
-}
-
-fn index_of(id: LayoutId) -> Option<usize> {
-    LAYOUTS.iter().position(|&layout| layout == id)
 }
 
 /// Whether weights of a layout can be multiplied by these tables.

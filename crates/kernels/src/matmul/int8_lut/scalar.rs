@@ -1,7 +1,7 @@
 //! The specification: every other kernel returns these bits.
 
-use super::super::Product;
 use super::super::layout::{BLOCK, TILE_ROWS};
+use super::super::{Layout, Product};
 use super::{
     ENTRIES, GROUP, GROUPS, Int8Tables, SMALLEST, TOP, blocks_per_group, center, doubling,
     from_nibbles,
@@ -58,9 +58,10 @@ fn entry(four: &[f32], n: usize, factor: f32) -> i8 {
 ///
 /// # Safety
 /// As [`super::Int8LutFn`] says.
-pub(super) unsafe fn matmul(product: &Product<Int8Tables>) {
+pub(super) unsafe fn matmul<L: Layout>(product: &Product<Int8Tables>) {
     // SAFETY: the product has a specification.
     let spec = unsafe { &*product.spec };
+    debug_assert_eq!(spec.id, L::SPEC.id, "the layout of the kernel");
     let (bits, center) = (spec.codes.bits(), center(spec.codes));
     let mut quads = vec![0; product.tile_bytes];
     for step in product.steps(&[1]) {

@@ -99,40 +99,8 @@ impl TableBlock {
 /// A kernel. Its contract: that of [`MatmulFn`], and [`Product::tables`] are those of its activations, in the same order.
 pub(crate) type LutFn = MatmulFn;
 
-macro_rules! tables {
-    ($($name:ident = $text:literal;)*) => {
-        /// The layouts that have kernels here.
-        const LAYOUTS: [LayoutId; [$($text),*].len()] = [$(LayoutId::$name),*];
-
-        /// The products by tables of each of them.
-        pub(crate) static OPS: [Op<LutFn>; LAYOUTS.len()] = [$(
-            Op {
-                name: concat!("lut_i8g32_", $text),
-                kernels: &[
-                    Kernel {
-                        name: concat!("lut_i8g32_", $text, "__scalar"),
-                        isa: Isa::Scalar,
-                        function: scalar::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("lut_i8g32_", $text, "__avx2"),
-                        isa: Isa::Avx2,
-                        function: avx2::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("lut_i8g32_", $text, "__neon"),
-                        isa: Isa::Neon,
-                        function: neon::matmul::<types::$name>,
-                    },
-                ],
-            },
-        )*];
-    };
-}
-
-tables! {
+layout_ops! {
+    LutFn, "lut_i8g32_", [avx2 Avx2 "x86_64", neon Neon "aarch64"],
     BipolarF16x4 = "b1_f16g128";
     BipolarGrouped = "b1_grouped";
     U2F16x2 = "u2z1_f16g64";
@@ -141,10 +109,6 @@ tables! {
     U3Grouped = "u3_grouped";
     U4F16x4 = "u4z8_f16g128";
     U4Grouped = "u4_grouped";
-}
-
-fn index_of(id: LayoutId) -> Option<usize> {
-    LAYOUTS.iter().position(|&layout| layout == id)
 }
 
 /// Whether weights of a layout can be multiplied by tables.

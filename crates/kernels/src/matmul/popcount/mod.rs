@@ -74,46 +74,8 @@ impl BitBlock {
 /// A kernel. Its contract: that of [`super::MatmulFn`], and there are the planes of `bits` bits of each of the activations, in their order.
 pub(crate) type PopcountFn = unsafe fn(&Product<ActivationBlock>, *const BitBlock, bits: usize);
 
-macro_rules! products {
-    ($($name:ident = $text:literal;)*) => {
-        /// The layouts that have kernels here.
-        const LAYOUTS: [LayoutId; [$($text),*].len()] = [$(LayoutId::$name),*];
-
-        /// The products of each of them.
-        pub(crate) static OPS: [Op<PopcountFn>; LAYOUTS.len()] = [$(
-            Op {
-                name: concat!("popcount_g32_", $text),
-                kernels: &[
-                    Kernel {
-                        name: concat!("popcount_g32_", $text, "__scalar"),
-                        isa: Isa::Scalar,
-                        function: scalar::matmul,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("popcount_g32_", $text, "__avx2"),
-                        isa: Isa::Avx2,
-                        function: avx2::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "x86_64")]
-                    Kernel {
-                        name: concat!("popcount_g32_", $text, "__avx512"),
-                        isa: Isa::Avx512,
-                        function: avx512::matmul::<types::$name>,
-                    },
-                    #[cfg(target_arch = "aarch64")]
-                    Kernel {
-                        name: concat!("popcount_g32_", $text, "__neon"),
-                        isa: Isa::Neon,
-                        function: neon::matmul::<types::$name>,
-                    },
-                ],
-            },
-        )*];
-    };
-}
-
-products! {
+layout_ops! {
+    PopcountFn, "popcount_g32_", [avx2 Avx2 "x86_64", avx512 Avx512 "x86_64", neon Neon "aarch64"],
     BipolarF16x4 = "b1_f16g128";
     BipolarGrouped = "b1_grouped";
     U2F16x2 = "u2z1_f16g64";
@@ -123,10 +85,6 @@ products! {
     U4F16 = "u4z8_f16";
     U4F16x4 = "u4z8_f16g128";
     U4Grouped = "u4_grouped";
-}
-
-fn index_of(id: LayoutId) -> Option<usize> {
-    LAYOUTS.iter().position(|&layout| layout == id)
 }
 
 /// Whether weights of a layout can be multiplied by population counts.

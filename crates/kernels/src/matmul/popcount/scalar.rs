@@ -1,21 +1,22 @@
 //! The specification: every other kernel returns these bits.
 
-use super::super::Product;
 use super::super::activations::ActivationBlock;
 use super::super::layout::{TILE_ROWS, VECTOR};
+use super::super::{Layout, Product};
 use super::{BitBlock, Terms};
 
 /// See [`super`].
 ///
 /// # Safety
 /// As [`super::PopcountFn`] says.
-pub(super) unsafe fn matmul(
+pub(super) unsafe fn matmul<L: Layout>(
     product: &Product<ActivationBlock>,
     planes: *const BitBlock,
     bits: usize,
 ) {
     // SAFETY: the product has a specification.
     let spec = unsafe { &*product.spec };
+    debug_assert_eq!(spec.id, L::SPEC.id, "the layout of the kernel");
     let terms = Terms::new(spec);
     for step in product.steps(&[1]) {
         // SAFETY: a tile has `tile_bytes` bytes.

@@ -268,7 +268,6 @@ impl PackedWeights {
         let Some(id) = layout.spec.id else { return };
         let isa = self.kernels.isa();
         let to = match choice {
-            KernelChoice::Auto if byte_lut::is_preferred(isa, id, self.rows) => Order::Bytes,
             KernelChoice::Auto if lut::is_preferred(isa, id) => Order::Planes,
             KernelChoice::Tables if byte_lut::is_supported(isa, id, self.rows) => Order::Bytes,
             KernelChoice::Tables if lut::is_supported(id) => Order::Planes,

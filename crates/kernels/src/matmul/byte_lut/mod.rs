@@ -137,13 +137,6 @@ layout_ops! {
     U2Grouped = "u2_grouped";
 }
 
-/// Whether these tables beat dot products of one token on a cluster of CPUs, as measured: for signs (Zen 4, one thread: 1024 × 2048 in the cache 10.1
-/// instead of 14.8 µs, 2048 × 8192 from memory 95 instead of 120 µs), not for codes of 2 bits (22.4 instead of 14.9 µs).
-#[must_use]
-pub fn is_preferred(isa: Isa, id: LayoutId, rows: usize) -> bool {
-    is_supported(isa, id, rows) && id.spec().codes.bits() == 1
-}
-
 /// Whether `rows` rows of a layout can be multiplied by these tables: there are four tiles, and a kernel with more than the specification.
 #[must_use]
 pub fn is_supported(isa: Isa, id: LayoutId, rows: usize) -> bool {

@@ -1,30 +1,11 @@
 // Run as a process of its own with --expose-gc: prints how many MiB it grew by while it did things many times over.
 import { setTimeout as delay } from 'node:timers/promises';
 import { LanguageModel } from '../../dist/index.js';
+import { growth } from './growth.mjs';
 
 const [file = ''] = process.argv.slice(2);
 const model = await LanguageModel.load(file);
 const options = { temperature: 1, ignoreEndOfText: true };
-
-async function memory() {
-  for (let i = 0; i < 5; i++) {
-    globalThis.gc?.();
-    await delay(20);
-  }
-  return process.memoryUsage.rss() / 2 ** 20;
-}
-
-/**
- * @param {number} times
- * @param {() => Promise<void>} once
- */
-async function growth(times, once) {
-  // Allocators and the collector need about as long to settle.
-  for (let i = 0; i < times; i++) await once();
-  const before = await memory();
-  for (let i = 0; i < times; i++) await once();
-  return Math.round(((await memory()) - before) * 10) / 10;
-}
 
 const result = {
   finished: await growth(500, async () => {

@@ -1,28 +1,9 @@
 // Run as a process of its own with --expose-gc: prints how many MiB it grew by while it loaded and ran networks many times over.
 import { setTimeout as delay } from 'node:timers/promises';
 import { VisionTransformer } from '../../dist/index.js';
+import { growth } from './growth.mjs';
 
 const image = { data: new Uint8Array(784), width: 28, height: 28, channels: 1 };
-
-async function memory() {
-  for (let i = 0; i < 5; i++) {
-    globalThis.gc?.();
-    await delay(20);
-  }
-  return process.memoryUsage.rss() / 2 ** 20;
-}
-
-/**
- * @param {number} times
- * @param {() => Promise<void>} once
- */
-async function growth(times, once) {
-  // Allocators and the collector need about as long to settle.
-  for (let i = 0; i < times; i++) await once();
-  const before = await memory();
-  for (let i = 0; i < times; i++) await once();
-  return Math.round(((await memory()) - before) * 10) / 10;
-}
 
 /** @param {'integer' | 'float32'} precision */
 const load = (precision) => VisionTransformer.load('fashion', { precision });
